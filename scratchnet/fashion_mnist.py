@@ -1,0 +1,304 @@
+"""Fashion-MNIST: 70,000 pictures of clothes, found on this machine or downloaded, and verified.
+
+Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747. Four gzipped IDX files: 60,000 training and 10,000 test images of
+28 × 28 bytes, 0 the background and 255 the brightest, and a label from 0 to 9 for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scratchnet.files import replacing
+from scratchnet.idx import IdxError, read_idx
+
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+MIRRORS = (
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A published file: what it is called, how long it is, and the SHA-256 of it and of the IDX file inside."""
+
+    name: str
+    size: int  # bytes
+    sha256: str
+    idx_size: int
+    idx_sha256: str
+
+    @property
+    def idx_name(self) -> str:
+        return self.name.removesuffix(".gz")
+
+
+FILES = (
+    File(
+        "train-images-idx3-ubyte.gz",
+        26_421_880,
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        47_040_016,
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ),
+    File(
+        "train-labels-idx1-ubyte.gz",
+        29_515,
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        60_008,
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    File(
+        "t10k-images-idx3-ubyte.gz",
+        4_422_102,
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        7_840_016,
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    File(
+        "t10k-labels-idx1-ubyte.gz",
+        5_148,
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        10_008,
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+)
+
+ATTEMPTS = 3  # at each mirror, where trying again may help
+PAUSE = 0.5  # seconds before the second attempt, twice that before the third
+CONNECT_TIMEOUT = 10.0  # seconds
+READ_TIMEOUT = 20.0  # seconds without a single byte
+SLOWEST = 5_000  # bytes a second, on average after the first READ_TIMEOUT seconds: less is as good as none
+CHUNK = 1 << 16
+
+ADVICE = (
+    "To get the images, put the four files {names} (from https://github.com/zalandoresearch/fashion-mnist) into a\n"
+    "folder, and name that folder with --data-dir or in the environment variable SCRATCHNET_DATA. To download from\n"
+    "somewhere else, name its address in SCRATCHNET_MIRROR."
+)
+
+
+class FashionMNISTUnavailable(RuntimeError):
+    """The dataset is not on this machine and could not be downloaded; the message lists what was tried."""
+
+
+class _Failure(Exception):
+    """A mirror did not deliver; `again` says whether another attempt may."""
+
+    def __init__(self, reason: str, again: bool) -> None:
+        super().__init__(reason)
+        self.again = again
+
+
+def load(
+    data_dir: str | os.PathLike[str] | None = None, *, mirrors: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(training images, training labels, test images, test labels), all uint8.
+
+    Shapes: (60000, 28, 28), (60000,), (10000, 28, 28), (10000,). The files are looked for in `data_folder(data_dir)`
+    and in its subfolder fashion-mnist; where they are there and intact, nothing else happens. Otherwise they are
+    downloaded, from `mirrors` (default: SCRATCHNET_MIRROR, else MIRRORS; an empty sequence: not at all).
+
+    Raises FashionMNISTUnavailable.
+    """
+    if mirrors is None:
+        mirrors = os.environ.get("SCRATCHNET_MIRROR", "").split() or MIRRORS
+    folder = data_folder(data_dir)
+    try:
+        paths = [obtain(file, folder, mirrors) for file in FILES]
+        train_images, train_labels, test_images, test_labels = (read_idx(path) for path in paths)
+    except (FashionMNISTUnavailable, OSError) as error:
+        names = ", ".join(file.name for file in FILES)
+        raise FashionMNISTUnavailable(f"{error}\n{ADVICE.format(names=names)}") from error
+    return train_images, train_labels, test_images, test_labels
+
+
+def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """`data_dir`, else the folder that SCRATCHNET_DATA names, else scratchnet's folder in the user's cache."""
+    if data_dir is not None:
+        return Path(data_dir)
+    if named := os.environ.get("SCRATCHNET_DATA"):
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "scratchnet"
+
+
+def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
+    """The path of an intact copy of `file`: one that is in `folder`, or a new one from the first mirror that has it.
+
+    A copy that is there and not intact is said on stderr, downloaded anew, and kept under another name.
+    """
+    tried = []
+    for path in _places(file, folder):
+        if path.is_file():
+            content = path.read_bytes()
+            if _is_intact(content, file):
+                return path
+            tried.append(f"{path} {_what_is_wrong(content, file)}")
+    for line in tried:
+        print(f"scratchnet: {line}", file=sys.stderr)
+    target_folder = folder if folder.name == "fashion-mnist" else folder / "fashion-mnist"
+    if mirrors:
+        _must_be_writable(target_folder)
+        print(f"scratchnet: downloading {file.name} to {target_folder}", file=sys.stderr)
+    for mirror in mirrors:
+        url = mirror.rstrip("/") + "/" + file.name
+        try:
+            content = _download(url, file)
+        except _Failure as failure:
+            tried.append(f"{url} {failure}")
+            continue
+        # a server that decodes gzip on the way sends the IDX file itself: then that is its name
+        target = target_folder / (file.name if len(content) == file.size else file.idx_name)
+        try:
+            if target.exists():
+                os.replace(target, _unused(target))
+            with replacing(target) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            raise FashionMNISTUnavailable(f"{target} cannot be written: {error.strerror or error}") from error
+        return target
+    lines = "".join(f"\n  - {line}" for line in tried)
+    raise FashionMNISTUnavailable(
+        f"{file.name} is not in {folder} nor in its subfolder fashion-mnist, and no mirror delivered it:"
+        f"{lines or ' none was asked.'}"
+    )
+
+
+def _places(file: File, folder: Path) -> Iterator[Path]:
+    for place in (folder, folder / "fashion-mnist"):
+        yield from (place / file.name, place / file.idx_name)
+
+
+def _is_intact(content: bytes, file: File) -> bool:
+    return hashlib.sha256(content).hexdigest() in (file.sha256, file.idx_sha256)
+
+
+def _must_be_writable(folder: Path) -> None:
+    """Fail before a download, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FashionMNISTUnavailable(
+            f"the folder {folder} cannot be written to ({error.strerror or error}): choose another one"
+        ) from error
+
+
+def _unused(path: Path) -> Path:
+    """A name beside `path` that no file has yet."""
+    n = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
+        n += 1
+    return aside
+
+
+def _download(url: str, file: File) -> bytes:
+    """The verified content behind `url`; several attempts. Raises _Failure with the last reason."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _attempt(url, file)
+        except _Failure as failure:
+            if not failure.again or attempt == ATTEMPTS:
+                raise
+        time.sleep(PAUSE * attempt)
+    raise AssertionError("unreachable")
+
+
+def _attempt(url: str, file: File) -> bytes:
+    """One request. The content is kept in memory until it is verified, so nothing half-done ever is on disk."""
+    import requests
+    import urllib3
+    from tqdm import tqdm
+
+    content = bytearray()
+    digest = hashlib.sha256()
+    start = time.monotonic()
+    try:
+        with requests.get(
+            url,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            headers={"Accept-Encoding": "identity"},  # the file is compressed already, and its hash is of that
+        ) as response:
+            if response.status_code != 200:
+                again = response.status_code >= 500 or response.status_code in (408, 429)
+                raise _Failure(f"answered {response.status_code} {response.reason}", again)
+            # read1 returns what has come, so a server that drips is noticed (urllib3 before 2.1 lacks it)
+            read = getattr(response.raw, "read1", response.raw.read)
+            with tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
+                while chunk := read(CHUNK, decode_content=False):
+                    content += chunk
+                    digest.update(chunk)
+                    bar.update(len(chunk))
+                    if len(content) > max(file.size, file.idx_size):
+                        raise _Failure(f"sent more than the {file.size:,} bytes of the file", again=False)
+                    elapsed = time.monotonic() - start
+                    if elapsed > READ_TIMEOUT and len(content) < SLOWEST * elapsed:
+                        raise _Failure(f"sends only {len(content) / elapsed:,.0f} bytes a second", again=False)
+    except (requests.Timeout, urllib3.exceptions.TimeoutError):
+        raise _Failure("did not answer in time", again=True) from None
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if content:
+            raise _Failure(f"broke off after {len(content):,} of {file.size:,} bytes", again=True) from error
+        raise _Failure(f"cannot be reached ({_root(error)})", again=True) from error
+    if digest.hexdigest() not in (file.sha256, file.idx_sha256):
+        reason = _what_is_wrong(bytes(content), file)
+        raise _Failure(reason, again="truncated" in reason)
+    return bytes(content)
+
+
+def _root(error: BaseException) -> str:
+    """The first cause of a chain of exceptions, in its own words."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _what_is_wrong(content: bytes, file: File) -> str:
+    """What a content that is not that of `file` seems to be instead."""
+    if content.lstrip()[:1] == b"<":
+        return "holds an HTML page instead of the file"
+    try:
+        array = read_idx(io.BytesIO(content))
+    except IdxError:
+        return f"is damaged or truncated ({len(content):,} bytes, and the file has {file.size:,})"
+    if _is_mnist(array):
+        return "holds the digits of MNIST, which has files of the same names, and not Fashion-MNIST"
+    return f"is not the published file: SHA-256 {hashlib.sha256(content).hexdigest()[:16]}…, not {file.sha256[:16]}…"
+
+
+def _is_mnist(array: np.ndarray) -> bool:
+    """MNIST's labels start like this; its images, thin strokes, are darker (mean 33) than clothes (mean 73)."""
+    if array.ndim == 1:
+        return array[:10].tolist() in ([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
+    return array.shape[1:] == (28, 28) and 30 < array.mean() < 37

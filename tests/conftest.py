@@ -1,0 +1,49 @@
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchnet import fashion_mnist, synthetic
+from scratchnet.data import Dataset, pixels
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers that depend on the test's name alone."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    """6,000 images of Fashion-MNIST where it is on this machine, and otherwise of the stand-in."""
+    try:
+        images, labels, *_ = fashion_mnist.load(mirrors=())  # no mirrors: what is here, or nothing
+        name = "fashion-mnist"
+    except fashion_mnist.FashionMNISTUnavailable:
+        images, labels = synthetic.draw(6000, rng=np.random.default_rng(0))
+        name = "synthetic"
+    images, labels = images[:6000], labels[:6000]
+    return Dataset(name, pixels(images), labels, pixels(images[:0]), labels[:0])
+
+
+@pytest.fixture
+def python():
+    """Run `python ARGUMENTS` in the project's folder, as a person would; return the finished process."""
+
+    def run(*arguments, timeout=120, **environment):
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+
+    return run

@@ -1,0 +1,135 @@
+"""A web server on loopback that can misbehave in every way that is known of mirrors."""
+
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server = self.server
+        name = self.path.rsplit("/", 1)[-1]
+        server.requested.append(name)
+        behave = server.behaviours[min(len(server.requested), len(server.behaviours)) - 1]
+        try:
+            behave(self, server.files.get(name))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the client had enough
+        self.close_connection = True
+
+    def start(self, status=200, length=None, **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def serve(handler, content):
+    if content is None:
+        handler.start(404, 0)
+    else:
+        handler.start(200, len(content))
+        handler.wfile.write(content)
+
+
+def answer(status):
+    return lambda handler, content: handler.start(status, 0)
+
+
+def say(body):
+    def behave(handler, content):
+        handler.start(200, len(body))
+        handler.wfile.write(body)
+
+    return behave
+
+
+def truncate(handler, content):
+    """Promises everything and hangs up half-way."""
+    handler.start(200, len(content))
+    handler.wfile.write(content[: len(content) // 2])
+
+
+def truncate_without_length(handler, content):
+    handler.start(200)
+    handler.wfile.write(content[: len(content) // 2])
+
+
+def stall(handler, content):
+    """Sends half and then nothing, without hanging up."""
+    handler.start(200, len(content))
+    handler.wfile.write(content[: len(content) // 2])
+    handler.wfile.flush()
+    handler.server.released.wait(30)
+
+
+def never_answer(handler, content):
+    handler.server.released.wait(30)
+
+
+def drip(handler, content):
+    handler.start(200, len(content))
+    for byte in content:
+        handler.wfile.write(bytes([byte]))
+        handler.wfile.flush()
+        if handler.server.released.wait(0.02):
+            return
+
+
+def flood(handler, content):
+    """Never stops, and gives no length."""
+    handler.start(200)
+    while not handler.server.released.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+def label_as_gzip(handler, content):
+    """The file as it is, called gzip-encoded, as web servers do that know the ending .gz."""
+    handler.start(200, len(content), Content_Encoding="gzip", Content_Type="application/octet-stream")
+    handler.wfile.write(content)
+
+
+def redirect(handler, content):
+    if "elsewhere" in handler.path:
+        serve(handler, content)
+    else:
+        handler.start(302, 0, Location="/elsewhere" + handler.path)
+
+
+def slowly(seconds):
+    def behave(handler, content):
+        handler.start(200, len(content))
+        for i in range(0, len(content), max(1, len(content) // 20)):
+            handler.wfile.write(content[i : i + max(1, len(content) // 20)])
+            handler.wfile.flush()
+            time.sleep(seconds / 20)
+
+    return behave
+
+
+@contextmanager
+def http_server(files, *behaviours):
+    """Serve `files` (name → bytes). The n-th request gets the n-th behaviour, later ones the last."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.files, server.behaviours = files, behaviours or (serve,)
+    server.requested, server.released = [], threading.Event()
+    server.url = f"http://127.0.0.1:{server.server_port}/"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,413 @@
+"""Fashion-MNIST: found where it is, downloaded where it is not, verified always, against a server that misbehaves."""
+
+import gzip
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import http_server as web
+import numpy as np
+import pytest
+from conftest import ROOT
+from http_server import http_server
+
+from scratchnet import fashion_mnist
+from scratchnet.fashion_mnist import FILES, File, FashionMNISTUnavailable, data_folder, load, obtain
+from scratchnet.idx import read_idx, write_idx
+
+
+def published(folder, name, array):
+    """A file as a mirror has it, small, and its entry with sizes and hashes: (File, bytes)."""
+    write_idx(folder / name, array)
+    content = (folder / name).read_bytes()
+    plain = gzip.decompress(content)
+    entry = File(name, len(content), hashlib.sha256(content).hexdigest(), len(plain), hashlib.sha256(plain).hexdigest())
+    return entry, content
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    return published(
+        tmp_path_factory.mktemp("mirror"),
+        "train-labels-idx1-ubyte.gz",
+        np.random.default_rng(0).integers(10, size=20_000, dtype=np.uint8),
+    )
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """The same waiting as in real life, only shorter; and no setting of this machine gets in."""
+    monkeypatch.setattr(fashion_mnist, "PAUSE", 0.01)
+    monkeypatch.setattr(fashion_mnist, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 0.3)
+    for name in ("SCRATCHNET_MIRROR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def files_in(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# --- a server that works ---
+
+
+def test_a_file_is_downloaded_verified_and_kept(tmp_path, labels):
+    file, content = labels
+    with http_server({file.name: content}) as server:
+        path = obtain(file, tmp_path, [server.url])
+        assert path == tmp_path / "fashion-mnist" / file.name
+        assert path.read_bytes() == content
+        assert obtain(file, tmp_path, [server.url]) == path
+        assert server.requested == [file.name]  # the second time nothing was asked for
+    assert files_in(tmp_path) == [f"fashion-mnist/{file.name}"]
+
+
+def test_a_folder_called_fashion_mnist_is_filled_directly(tmp_path, labels):
+    file, content = labels
+    with http_server({file.name: content}) as server:
+        assert obtain(file, tmp_path / "fashion-mnist", [server.url]).parent == tmp_path / "fashion-mnist"
+
+
+@pytest.mark.parametrize("place", [".", "fashion-mnist"])
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_an_intact_file_is_found_in_the_folder_and_in_its_subfolder(tmp_path, labels, place, unpacked):
+    file, content = labels
+    folder = tmp_path / place
+    folder.mkdir(exist_ok=True)
+    path = folder / (file.idx_name if unpacked else file.name)
+    path.write_bytes(gzip.decompress(content) if unpacked else content)
+    assert obtain(file, tmp_path, []) == path
+
+
+RECOVERIES = {
+    "a redirect is followed": [web.redirect],
+    "a 500 is tried again": [web.answer(500), web.answer(503), web.serve],
+    "a 429 is tried again": [web.answer(429), web.serve],
+    "a broken transfer is tried again": [web.truncate, web.serve],
+    "a stalled transfer is tried again": [web.stall, web.serve],
+    "a short answer without a length is tried again": [web.truncate_without_length, web.serve],
+    "a content encoding that is only a label is seen through": [web.label_as_gzip],
+}
+
+
+@pytest.mark.parametrize("case", RECOVERIES)
+def test_one_mirror_is_enough_where(tmp_path, labels, case):
+    file, content = labels
+    with http_server({file.name: content}, *RECOVERIES[case]) as server:
+        assert obtain(file, tmp_path, [server.url]).read_bytes() == content
+
+
+def test_a_server_that_decodes_gzip_on_the_way_is_understood(tmp_path, labels):
+    """The IDX file itself arrives; it is verified by its own hash and kept under its own name."""
+    file, content = labels
+    plain = gzip.decompress(content)
+    with http_server({}, web.say(plain)) as server:
+        path = obtain(file, tmp_path, [server.url])
+    assert path.name == "train-labels-idx1-ubyte"
+    assert path.read_bytes() == plain
+    assert obtain(file, tmp_path, []) == path
+
+
+# --- a server that does not ---
+
+
+def mnist_labels(folder):
+    write_idx(folder / "digits.gz", np.array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5], np.uint8))
+    return (folder / "digits.gz").read_bytes()
+
+
+FAILURES = {
+    "a page of HTML": ([web.say(b"<!DOCTYPE html><html>Log in!</html>")], "holds an HTML page instead of the file"),
+    "a 404": ([web.answer(404)], "answered 404"),
+    "a 500, each time": ([web.answer(500)], "answered 500"),
+    "silence": ([web.never_answer], "did not answer in time"),
+    "half of it, and silence": ([web.stall], "did not answer in time"),
+    "half of it, each time": ([web.truncate], "broke off after"),
+    "a drip": ([web.drip], r"sends only [\d,]+ bytes a second"),
+    "a flood": ([web.flood], "sent more than"),
+    "nothing": ([web.say(b"")], "is damaged or truncated"),
+    "garbage": ([web.say(b"garbage")], "is damaged or truncated"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_the_next_mirror_helps_and_the_reason_is_given_where_one_delivers(tmp_path, labels, case):
+    file, content = labels
+    behaviours, reason = FAILURES[case]
+    with http_server({file.name: content}, *behaviours) as bad, http_server({file.name: content}) as good:
+        with pytest.raises(FashionMNISTUnavailable, match=f"{bad.url}{file.name} {reason}"):
+            obtain(file, tmp_path / "a", [bad.url])
+        assert obtain(file, tmp_path / "b", [bad.url, good.url]).read_bytes() == content
+    assert files_in(tmp_path / "a") == []
+
+
+def test_a_server_that_refuses_connections_is_left_for_the_next(tmp_path, labels):
+    file, content = labels
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    with pytest.raises(FashionMNISTUnavailable, match="cannot be reached"):
+        obtain(file, tmp_path / "a", [closed])
+    with http_server({file.name: content}) as good:
+        assert obtain(file, tmp_path / "b", [closed, good.url]).read_bytes() == content
+
+
+def test_a_proxy_that_serves_mnist_under_the_same_name_is_found_out(tmp_path, labels):
+    file, content = labels
+    with http_server({file.name: mnist_labels(tmp_path)}) as bad, http_server({file.name: content}) as good:
+        with pytest.raises(FashionMNISTUnavailable, match="holds the digits of MNIST"):
+            obtain(file, tmp_path / "a", [bad.url])
+        assert bad.requested == [file.name]  # asking again would not help
+        assert obtain(file, tmp_path / "b", [bad.url, good.url]).read_bytes() == content
+
+
+def test_images_as_dark_as_digits_are_called_mnist(tmp_path, labels):
+    file, _ = labels
+    images = np.zeros((10, 28, 28), np.uint8)
+    images[:, 10:14, :] = 235  # mean 33.6
+    write_idx(tmp_path / "x.gz", images)
+    assert "digits of MNIST" in fashion_mnist._what_is_wrong((tmp_path / "x.gz").read_bytes(), file)
+
+
+def test_a_whole_file_with_a_wrong_hash_is_refused(tmp_path, labels):
+    file, _ = labels
+    _, other = published(tmp_path, "other.gz", np.arange(200, dtype=np.uint8))
+    with http_server({file.name: other}) as server:
+        with pytest.raises(FashionMNISTUnavailable, match="is not the published file: SHA-256"):
+            obtain(file, tmp_path / "a", [server.url])
+        assert len(server.requested) == 1
+
+
+def test_all_that_was_tried_is_listed(tmp_path, labels):
+    file, content = labels
+    with http_server({}, web.answer(404)) as one, http_server({}, web.say(b"<html>")) as two:
+        with pytest.raises(FashionMNISTUnavailable) as raised:
+            obtain(file, tmp_path, [one.url, two.url])
+    assert str(raised.value).splitlines() == [
+        f"{file.name} is not in {tmp_path} nor in its subfolder fashion-mnist, and no mirror delivered it:",
+        f"  - {one.url}{file.name} answered 404 Not Found",
+        f"  - {two.url}{file.name} holds an HTML page instead of the file",
+    ]
+
+
+# --- files that are there and not right ---
+
+
+def test_a_truncated_file_is_replaced_and_nothing_is_lost(tmp_path, labels, capsys):
+    file, content = labels
+    folder = tmp_path / "fashion-mnist"
+    folder.mkdir()
+    (folder / file.name).write_bytes(content[:1000])
+    with http_server({file.name: content}) as server:
+        assert obtain(file, tmp_path, [server.url]).read_bytes() == content
+    assert f"{folder / file.name} is damaged or truncated (1,000 bytes" in capsys.readouterr().err
+    assert (folder / f"{file.name}.damaged-1").read_bytes() == content[:1000]
+
+
+def test_a_truncated_file_stays_until_a_good_one_is_there(tmp_path, labels):
+    file, content = labels
+    (tmp_path / "fashion-mnist").mkdir()
+    path = tmp_path / "fashion-mnist" / file.name
+    path.write_bytes(content[:1000])
+    with http_server({}, web.answer(404)) as server, pytest.raises(FashionMNISTUnavailable, match="is damaged"):
+        obtain(file, tmp_path, [server.url])
+    assert path.read_bytes() == content[:1000]
+
+
+def test_somebodys_mnist_is_left_alone(tmp_path, labels, capsys):
+    file, content = labels
+    digits = mnist_labels(tmp_path)
+    (tmp_path / file.name).write_bytes(digits)
+    with http_server({file.name: content}) as server:
+        assert obtain(file, tmp_path, [server.url]).read_bytes() == content
+    assert (tmp_path / file.name).read_bytes() == digits
+    assert "holds the digits of MNIST" in capsys.readouterr().err
+
+
+# --- folders that cannot be written to ---
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path, labels):
+    file, content = labels
+    (tmp_path / "file").write_text("x")
+    with http_server({file.name: content}) as server:
+        with pytest.raises(FashionMNISTUnavailable, match=r"the folder .* cannot be written to \(Not a directory\)"):
+            obtain(file, tmp_path / "file", [server.url])
+        assert server.requested == []  # said before anything was fetched
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_sentence(tmp_path, labels):
+    file, content = labels
+    tmp_path.chmod(0o500)
+    try:
+        with http_server({file.name: content}) as server:
+            with pytest.raises(FashionMNISTUnavailable, match=r"cannot be written to \(Permission denied\)"):
+                obtain(file, tmp_path, [server.url])
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not Path("/proc/sys").exists(), reason="needs a read-only file system that is always there")
+def test_a_read_only_file_system_is_one_sentence(labels):
+    file, content = labels
+    with http_server({file.name: content}) as server:
+        with pytest.raises(FashionMNISTUnavailable, match="cannot be written to"):
+            obtain(file, Path("/proc/sys/scratchnet"), [server.url])
+
+
+DOWNLOAD = """
+import sys
+from pathlib import Path
+from scratchnet.fashion_mnist import File, FashionMNISTUnavailable, obtain
+name, size, sha, idx_size, idx_sha, folder, *mirrors = sys.argv[1:]
+try:
+    obtain(File(name, int(size), sha, int(idx_size), idx_sha), Path(folder), mirrors)
+except FashionMNISTUnavailable as error:
+    sys.exit(str(error))
+"""
+
+
+def download_process(file, folder, *mirrors, before=""):
+    fields = (file.name, file.size, file.sha256, file.idx_size, file.idx_sha256)
+    return subprocess.Popen(
+        [sys.executable, "-c", before + DOWNLOAD, *map(str, (*fields, folder, *mirrors))],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path, labels):
+    """A limit on the size of files fails a write in its middle as a full disk does."""
+    file, content = labels
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+    with http_server({file.name: content}) as server:
+        process = download_process(file, tmp_path, server.url, before=limit)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"{file.name} cannot be written: File too large" in stderr
+    assert "Traceback" not in stderr
+    assert files_in(tmp_path) == []
+
+
+# --- several processes, and killed ones ---
+
+
+def test_a_kill_in_the_middle_leaves_nothing_under_the_name_and_the_next_run_succeeds(tmp_path, labels):
+    file, content = labels
+    with http_server({file.name: content}, web.stall, web.serve) as server:
+        process = download_process(file, tmp_path, server.url)
+        while not server.requested:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        process.communicate()
+        assert files_in(tmp_path) == []
+        assert obtain(file, tmp_path, [server.url]).read_bytes() == content
+
+
+def test_two_processes_at_once_do_no_harm(tmp_path, labels):
+    file, content = labels
+    with http_server({file.name: content}, web.slowly(0.5)) as server:
+        processes = [download_process(file, tmp_path, server.url) for _ in range(2)]
+        assert [process.communicate(timeout=60)[1].count("Traceback") for process in processes] == [0, 0]
+        assert [process.returncode for process in processes] == [0, 0]
+        assert len(server.requested) == 2
+    assert files_in(tmp_path) == [f"fashion-mnist/{file.name}"]
+    assert (tmp_path / "fashion-mnist" / file.name).read_bytes() == content
+
+
+# --- where the files are looked for ---
+
+
+def test_the_folder_is_the_argument_else_the_variable_else_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "variable"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert data_folder(tmp_path / "argument") == tmp_path / "argument"
+    assert data_folder() == tmp_path / "variable"
+    monkeypatch.delenv("SCRATCHNET_DATA")
+    assert data_folder() == tmp_path / "cache" / "scratchnet"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert data_folder() == Path.home() / ".cache" / "scratchnet"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert data_folder() == Path.home() / "Library" / "Caches" / "scratchnet"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert data_folder() == tmp_path / "local" / "scratchnet"
+
+
+def test_the_variable_scratchnet_mirror_replaces_the_mirrors(tmp_path, monkeypatch):
+    with http_server({}, web.answer(404)) as one, http_server({}, web.answer(410)) as two:
+        monkeypatch.setenv("SCRATCHNET_MIRROR", f"{one.url} {two.url.rstrip('/')}")
+        with pytest.raises(FashionMNISTUnavailable) as raised:
+            load(tmp_path)
+        assert one.requested == two.requested == [FILES[0].name]
+    message = str(raised.value)
+    assert "answered 404" in message
+    assert "answered 410" in message
+    assert "--data-dir or in the environment variable SCRATCHNET_DATA" in message
+
+
+def test_without_mirrors_nothing_is_asked_and_no_folder_is_made(tmp_path):
+    with pytest.raises(FashionMNISTUnavailable, match=r"none was asked\."):
+        load(tmp_path / "nowhere", mirrors=())
+    assert not (tmp_path / "nowhere").exists()
+
+
+# --- the real files ---
+
+
+@pytest.fixture(scope="session")
+def real():
+    """The folder of the four published files, where this machine has them."""
+    folder = data_folder()
+    try:
+        return {file.name: obtain(file, folder, []).read_bytes() for file in FILES}
+    except FashionMNISTUnavailable:
+        pytest.skip("Fashion-MNIST is not on this machine: set SCRATCHNET_DATA to the folder of its four files")
+
+
+def test_the_real_dataset_is_downloaded_whole(tmp_path, real):
+    with http_server(real) as server:
+        train_images, train_labels, test_images, test_labels = load(tmp_path, mirrors=[server.url])
+    assert train_images.shape == (60000, 28, 28)
+    assert test_images.shape == (10000, 28, 28)
+    assert np.array_equal(np.bincount(train_labels), [6000] * 10)
+    assert np.array_equal(np.bincount(test_labels), [1000] * 10)
+    assert abs(train_images.mean() - 72.94) < 0.01
+
+
+def test_what_is_there_and_intact_opens_no_socket_and_loads_no_requests(real, python):
+    """load() in a process in which opening a socket would end it."""
+    code = (
+        "import socket, sys\n"
+        "def refuse(*args, **kwargs): sys.exit('a socket was opened')\n"
+        "socket.socket = refuse\n"
+        "from scratchnet import fashion_mnist\n"
+        "fashion_mnist.load()\n"
+        "print('requests' in sys.modules)"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
+def test_the_hashes_of_the_idx_files_inside_are_right(real):
+    for file in FILES:
+        plain = gzip.decompress(real[file.name])
+        assert (len(real[file.name]), len(plain)) == (file.size, file.idx_size)
+        assert hashlib.sha256(plain).hexdigest() == file.idx_sha256
+
+
+def test_the_real_images_are_not_taken_for_mnist(tmp_path, real):
+    for file in FILES:
+        (tmp_path / file.name).write_bytes(real[file.name])
+        assert not fashion_mnist._is_mnist(read_idx(tmp_path / file.name))

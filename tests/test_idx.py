@@ -1,0 +1,165 @@
+"""The IDX format: every type and shape survives a round trip, and no file does harm."""
+
+import gzip
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from scratchnet.idx import IdxError, read_idx, write_idx
+
+TYPES = ["u1", "i1", "i2", "i4", "f4", "f8"]
+arrays = st.sampled_from(TYPES).flatmap(
+    lambda name: hnp.arrays(
+        st.sampled_from(["<", ">"]).map(lambda order: np.dtype(order + name)),
+        hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("idx") / "array.idx"
+
+
+def idx(type_code, shape, payload):
+    return bytes([0, 0, type_code, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + payload
+
+
+# --- what is written is read ---
+
+
+@given(array=arrays, compress=st.booleans(), turned=st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_an_array_of_any_type_shape_and_byte_order_survives(path, array, compress, turned):
+    array = array.T if turned else array  # not contiguous
+    file = path.with_suffix(".gz") if compress else path
+    write_idx(file, array)
+    result = read_idx(file)
+    assert result.dtype == array.dtype.newbyteorder("=")
+    assert result.dtype.isnative
+    assert result.flags.writeable
+    np.testing.assert_array_equal(result, array)
+
+
+def test_the_bytes_are_those_of_the_format(path):
+    write_idx(path, np.array([[1, 2, 3], [-1, 0, 256]], np.int16))
+    assert path.read_bytes() == bytes.fromhex("00 00 0B 02 00000002 00000003 0001 0002 0003 FFFF 0000 0100")
+    assert read_idx(path).tolist() == [[1, 2, 3], [-1, 0, 256]]
+
+
+def test_gzip_is_told_by_the_content_not_by_the_name(path):
+    path.write_bytes(gzip.compress(idx(8, (3,), b"abc")))
+    assert read_idx(path).tolist() == [97, 98, 99]
+
+
+def test_an_open_file_can_be_read_too(path):
+    path.write_bytes(idx(8, (3,), b"abc"))
+    with path.open("rb") as file:
+        assert read_idx(file).tolist() == [97, 98, 99]
+
+
+def test_equal_arrays_give_equal_compressed_files(tmp_path):
+    array = np.arange(1000, dtype=np.int32)
+    for name in ("a.gz", "b.gz"):
+        write_idx(tmp_path / name, array)
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u2", "f2", "bool", "complex64", "U3"])
+def test_a_type_that_idx_lacks_is_refused_and_the_old_file_stays(path, dtype):
+    path.write_bytes(b"old")
+    with pytest.raises(IdxError, match="convert the array to one of uint8, int8, int16, int32, float32, float64"):
+        write_idx(path, np.zeros(3, dtype))
+    assert path.read_bytes() == b"old"
+
+
+# --- files that are not right ---
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no IDX file: it has 0 bytes"),
+        (b"\0\0\x08", "no IDX file: it has 3 bytes"),
+        (b"\x89PNG1234", "starts with the bytes 89 50, and IDX with 00 00"),
+        (idx(0x0A, (1,), b"a"), "type 0x0A, and IDX knows 0x08"),
+        (idx(0x0F, (1,), b"a"), "type 0x0F"),
+        (idx(8, (2, 3), b"")[:9], "ends in its header: 2 dimensions need 8 bytes, 5 are there"),
+        (idx(8, (2, 3), b"12345"), r"should hold 6 bytes of numbers, \(2, 3\) of uint8, and holds 5"),
+        (idx(8, (2, 3), b"1234567"), "should hold 6 bytes of numbers.* and holds more"),
+        (idx(0x0E, (2,), b"1234567"), "should hold 16 bytes"),
+        (idx(8, (1,) * 65, b"1"), "which NumPy cannot hold"),
+        (idx(0x0E, (0, 2**32 - 1, 2**32 - 1, 2**32 - 1), b""), "which NumPy cannot hold"),
+        (gzip.compress(idx(8, (3,), b"abc"))[:-9], "damaged or truncated gzip file"),
+        (gzip.compress(idx(8, (3,), b"abc")) + b"more", "damaged or truncated gzip file"),
+        (gzip.compress(idx(8, (3,), b"ab")), "should hold 3 bytes"),
+        (b"\x1f\x8b", "damaged or truncated gzip file"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_came_and_what_was_wanted(path, content, message):
+    path.write_bytes(content)
+    with pytest.raises(IdxError, match=message) as raised:
+        read_idx(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@given(data=st.data(), array=arrays, compress=st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_a_mutated_file_gives_an_array_or_a_clear_error(path, data, array, compress):
+    write_idx(path, array)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        kind = data.draw(st.sampled_from(["change", "cut", "insert"]))
+        position = data.draw(st.integers(0, max(len(content) - 1, 0)))
+        if kind == "change" and content:
+            content[position] = data.draw(st.integers(0, 255))
+        elif kind == "cut":
+            del content[position:]
+        else:
+            content[position:position] = data.draw(st.binary(max_size=5))
+    path.write_bytes(gzip.compress(bytes(content)) if compress else bytes(content))
+    try:
+        assert isinstance(read_idx(path), np.ndarray)
+    except IdxError as error:
+        assert str(path) in str(error)
+
+
+@given(content=st.binary(max_size=60), position=st.integers(0, 40), byte=st.integers(0, 255))
+@settings(max_examples=300, deadline=None)
+def test_a_mutated_gzip_stream_gives_an_array_or_a_clear_error(path, content, position, byte):
+    stream = bytearray(gzip.compress(idx(8, (len(content),), content), mtime=0))
+    stream[2 + position % (len(stream) - 2)] = byte
+    path.write_bytes(stream)
+    try:
+        assert read_idx(path).tobytes() == content
+    except IdxError as error:
+        assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("shape", [(2**32 - 1, 2**32 - 1), (2**32 - 1,), (1 << 20, 28, 28)])
+def test_a_header_that_claims_too_much_takes_no_memory(path, shape, compress):
+    content = idx(0x0E, shape, b"12345678")
+    path.write_bytes(gzip.compress(content) if compress else content)
+    assert peak_memory_of_a_failing_read(path) < 4 << 20
+
+
+def test_a_gzip_bomb_is_read_no_further_than_its_header_says(path):
+    path.write_bytes(gzip.compress(idx(8, (10,), bytes(200 << 20)), compresslevel=1))
+    assert peak_memory_of_a_failing_read(path) < 4 << 20
+
+
+def peak_memory_of_a_failing_read(path):
+    tracemalloc.start()
+    try:
+        with pytest.raises(IdxError):
+            read_idx(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
