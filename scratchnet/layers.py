@@ -1,0 +1,231 @@
+"""Layers: each computes its output from its input, and its gradients from the gradient of its output.
+
+The contract, the same for every layer and for a whole network:
+
+- **Notation.** `X` is a layer's input, `Y` its output, `W` weights, `b` biases. L is the scalar loss, and `dA`
+  is ∂L/∂A, an array of A's shape. `n` counts examples, `n_in` is the fan-in of a unit, `n_out` the number of
+  units.
+- **Rows are examples.** `X: (n, n_in)`: row i is what example i feeds into the layer.
+- **Leading axes are replicas.** Any array may carry more axes in front, as in `W: (R, n_in, n_out)`. They are
+  independent networks side by side. All arithmetic is on the last two axes, so the code reads as if there
+  were one network. An array without replica axes is shared by all of them.
+- **`forward(X, train=False)` keeps what backward needs; `backward(dY)` returns dX** and overwrites dW and db
+  (nothing accumulates, nothing has to be zeroed). Neither writes into the array that it was handed.
+- **Layers sum over rows.** The mean over the batch is taken once, in the loss.
+- **`train` is an argument.** False, the default, is deterministic. Only Dropout looks at it.
+- **A layer is given its arrays**, so it knows nothing of initialization, dtype or device. `params` names the
+  parameters, each with the number of its own axes: any axes in front of those are replicas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from scratchnet.backend import Array, erf, like
+
+
+class Linear:
+    """Y = XW + b: every output unit is a weighted sum of the inputs plus a bias.
+
+    Shapes: `X: (n, n_in)`, `W: (n_in, n_out)`, `b: (n_out,)`, `Y: (n, n_out)`; replica axes in front.
+
+    Backward, from the element form y_ij = Σ_k x_ik w_kj + b_j:
+
+        ∂L/∂w_kj = Σ_i ∂L/∂y_ij · x_ik    is the matrix product    dW = Xᵀ dY
+        ∂L/∂b_j  = Σ_i ∂L/∂y_ij           is the column sum        db = Σ_rows dY
+        ∂L/∂x_ik = Σ_j ∂L/∂y_ij · w_kj    is the matrix product    dX = dY Wᵀ
+
+    The shapes leave no other choice: (n_in, n)·(n, n_out) for dW and (n, n_out)·(n_out, n_in) for dX.
+    """
+
+    params: ClassVar[dict[str, int]] = {"W": 2, "b": 1}
+
+    def __init__(self, W: Array, b: Array, dW: Array = None, db: Array = None) -> None:
+        self.W, self.b = W, b
+        self.dW = np.empty_like(W) if dW is None else dW
+        self.db = np.empty_like(b) if db is None else db
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.X = X
+        Y = X @ self.W
+        Y += self.b[..., None, :]
+        return Y
+
+    def backward(self, dY: Array, need_dX: bool = True) -> Array:
+        np.matmul(self.X.swapaxes(-1, -2), dY, out=self.dW)
+        np.sum(dY, axis=-2, out=self.db)
+        # The first layer of a network need not know the gradient of the images: 28 % of a step's arithmetic.
+        return dY @ self.W.swapaxes(-1, -2) if need_dX else None
+
+
+class ReLU:
+    """y = max(x, 0) (Nair & Hinton 2010, ICML). dx = dy where x > 0, else 0; the kink at 0 counts as 0."""
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.Y = np.maximum(X, 0)
+        return self.Y
+
+    def backward(self, dY: Array) -> Array:
+        return dY * (self.Y > 0)
+
+
+class LeakyReLU:
+    """y = x where x > 0, else slope·x (Maas, Hannun & Ng 2013, ICML workshop). dx = dy, else slope·dy."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.X = X
+        return np.where(X > 0, X, self.slope * X)
+
+    def backward(self, dY: Array) -> Array:
+        return np.where(self.X > 0, dY, self.slope * dY)
+
+
+class Tanh:
+    """y = tanh x. Since tanh' = 1 − tanh², dx = dy·(1 − y²)."""
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.Y = np.tanh(X)
+        return self.Y
+
+    def backward(self, dY: Array) -> Array:
+        return dY * (1 - self.Y * self.Y)
+
+
+def sigmoid(X: Array) -> Array:
+    """σ(x) = 1/(1 + e⁻ˣ), written as (1 + tanh(x/2))/2, which is the same number and never overflows."""
+    return 0.5 * (1 + np.tanh(0.5 * X))
+
+
+class Sigmoid:
+    """y = σ(x) = 1/(1 + e⁻ˣ). Since σ' = σ(1 − σ), dx = dy·y·(1 − y)."""
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.Y = sigmoid(X)
+        return self.Y
+
+    def backward(self, dY: Array) -> Array:
+        return dY * self.Y * (1 - self.Y)
+
+
+class ELU:
+    """y = x where x > 0, else α(eˣ − 1) (Clevert, Unterthiner & Hochreiter 2016, ICLR, eq. 15).
+
+    For x ≤ 0 the derivative is αeˣ = y + α, so dx = dy where x > 0, else dy·(y + α).
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.X = X
+        # min(x, 0): the branch that is not taken must not overflow
+        self.Y = np.where(X > 0, X, self.alpha * np.expm1(np.minimum(X, 0)))
+        return self.Y
+
+    def backward(self, dY: Array) -> Array:
+        return np.where(self.X > 0, dY, dY * (self.Y + self.alpha))
+
+
+class SELU:
+    """y = λ·ELU(x; α), with the λ and α that make N(0, 1) a fixed point of mean and variance.
+
+    λ and α: Klambauer, Unterthiner, Mayr & Hochreiter 2017, NeurIPS, eq. 2 and 14.
+    """
+
+    ALPHA = 1.6732632423543772
+    SCALE = 1.0507009873554805  # λ
+
+    def __init__(self) -> None:
+        self.elu = ELU(self.ALPHA)
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        return self.SCALE * self.elu.forward(X)
+
+    def backward(self, dY: Array) -> Array:
+        return self.elu.backward(self.SCALE * dY)
+
+
+class GELU:
+    """y = x·Φ(x), Φ the normal distribution function, exact, not the tanh form (Hendrycks & Gimpel 2016, §2).
+
+    Φ(x) = (1 + erf(x/√2))/2 and Φ' = φ(x) = e^(−x²/2)/√(2π), so dx = dy·(Φ(x) + x·φ(x)).
+    """
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.X = X
+        self.Phi = 0.5 * (1 + erf(X / math.sqrt(2)))
+        return X * self.Phi
+
+    def backward(self, dY: Array) -> Array:
+        phi = np.exp(-0.5 * self.X * self.X) / math.sqrt(2 * math.pi)
+        return dY * (self.Phi + self.X * phi)
+
+
+class SiLU:
+    """y = x·σ(x), also called swish (Elfwing, Uchibe & Doya 2018; Hendrycks & Gimpel 2016).
+
+    With s = σ(x) and s' = s(1 − s), dx = dy·(s + x·s·(1 − s)).
+    """
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.X = X
+        self.S = sigmoid(X)
+        return X * self.S
+
+    def backward(self, dY: Array) -> Array:
+        return dY * (self.S + self.X * self.S * (1 - self.S))
+
+
+class Dropout:
+    """While training, zeroes each unit with probability p and scales the others by 1/(1 − p).
+
+    The scaling keeps every unit's expectation, E[y] = x ("inverted" dropout; Srivastava et al. 2014, JMLR,
+    §10), so that nothing is left to do in evaluation: y = x. With the mask M of zeros and 1/(1 − p):
+    y = x·m and dx = dy·m.
+
+    One mask of shape (n, units) is drawn for all replicas: networks side by side see the same mask. `rng` may
+    also be a sequence of S generators; the masks are then (S, n, units), one stream for each index of the
+    last replica axis.
+    """
+
+    # A unit is dropped when 16 random bits fall below p·2¹⁶, so p is met to 2⁻¹⁷. Half the cost of floats.
+    LEVELS = 1 << 16
+
+    def __init__(self, p: float, *, rng: np.random.Generator | Sequence[np.random.Generator]) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout got p = {p}; p is the probability of dropping a unit, 0 ≤ p < 1")
+        self.p = p
+        self.rng = rng
+
+    def draw_mask(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        threshold = round(self.p * self.LEVELS)
+        rngs = self.rng if isinstance(self.rng, Sequence) else [self.rng]
+        bits = [rng.integers(self.LEVELS, size=shape, dtype=np.uint16) for rng in rngs]
+        keep = (np.stack(bits) if isinstance(self.rng, Sequence) else bits[0]) >= threshold
+        # scaled by the probability that was really used, threshold/2¹⁶
+        return keep * dtype.type(self.LEVELS / (self.LEVELS - threshold))
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.M = like(self.draw_mask(X.shape[-2:], X.dtype), X) if train and self.p > 0 else None
+        return X if self.M is None else X * self.M
+
+    def backward(self, dY: Array) -> Array:
+        return dY if self.M is None else dY * self.M
+
+
+def parameters(layer: Any) -> Iterator[tuple[str, Array, Array]]:
+    """(name, A, dA) for each parameter of a layer, or of every layer of a network ("0.W", "0.b", "3.W", …)."""
+    if hasattr(layer, "layers"):
+        for i, inner in enumerate(layer.layers):
+            for name, A, dA in parameters(inner):
+                yield f"{i}.{name}", A, dA
+    else:
+        for name in getattr(layer, "params", {}):
+            yield name, getattr(layer, name), getattr(layer, "d" + name)

@@ -1,0 +1,121 @@
+"""gradcheck itself: it passes what is right and catches what is wrong, in a layer that a reader might write."""
+
+import numpy as np
+import pytest
+
+from scratchnet.gradcheck import GradientError, gradcheck
+from scratchnet.layers import Linear, Tanh
+from scratchnet.network import mlp
+
+
+class Scale:
+    """A reader's layer: Y = X·a, one factor a unit."""
+
+    params = {"a": 1}  # noqa: RUF012
+
+    def __init__(self, a):
+        self.a, self.da = a, np.empty_like(a)
+
+    def forward(self, X, train=False):
+        self.X = X
+        return X * self.a[..., None, :]
+
+    def backward(self, dY):
+        np.sum(dY * self.X, axis=-2, out=self.da)
+        return dY * self.a[..., None, :]
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(5, 4))
+
+
+def test_a_readers_own_layer_is_checked_with_its_parameters(rng, X):
+    errors = gradcheck(Scale(rng.normal(size=4)), X, rng=rng)
+    assert errors.keys() == {"X", "a"}
+    assert max(errors.values()) < 1e-9
+
+
+@pytest.mark.parametrize("lead", [(), (2,)], ids=["single", "replicas"])
+def test_a_whole_network_is_checked_layer_by_layer(rng, X, lead):
+    network = mlp([4, 6, 3], activation=Tanh, dropout=0.3, rng=rng, replicas=lead, dtype=np.float64)
+    network.theta[...] = rng.normal(size=network.theta.shape)
+    errors = gradcheck(network, X, rng=rng, train=True)
+    assert errors.keys() == {"X", "0.W", "0.b", "3.W", "3.b"}
+    assert max(errors.values()) < 1e-8
+
+
+def test_the_checked_layer_is_left_as_it_was(rng, X):
+    layer = Linear(rng.normal(size=(4, 3)), np.zeros(3), np.full((4, 3), 7.0), np.zeros(3))
+    W = layer.W.copy()
+    gradcheck(layer, X, rng=rng)
+    assert np.array_equal(layer.W, W)
+    assert (layer.dW == 7.0).all()
+
+
+def test_a_forgotten_factor_is_caught(rng, X):
+    class Wrong(Scale):
+        def backward(self, dY):
+            super().backward(dY)
+            return dY
+
+    with pytest.raises(GradientError, match=r"dX\[.*\] is .*, but finite differences give"):
+        gradcheck(Wrong(np.array([1.0, 2.0, 3.0, 4.0])), X, rng=rng)
+
+
+def test_rows_that_are_mixed_up_are_caught(rng, X):
+    class Wrong(Tanh):
+        def backward(self, dY):
+            return super().backward(dY[::-1])
+
+    with pytest.raises(GradientError, match="dX"):
+        gradcheck(Wrong(), X, rng=rng)
+
+
+def test_a_gradient_that_accumulates_from_garbage_is_caught(rng, X):
+    class Wrong(Scale):
+        def backward(self, dY):
+            self.da += (dY * self.X).sum(axis=-2)
+            return dY * self.a
+
+    layer = Wrong(np.ones(4))
+    layer.da[...] = 1.0
+    with pytest.raises(GradientError, match="da"):
+        gradcheck(layer, X, rng=rng)
+
+
+def test_a_gradient_of_the_wrong_shape_is_caught(rng, X):
+    class Wrong(Scale):
+        def backward(self, dY):
+            dX = super().backward(dY)
+            self.da = dY * self.X
+            return dX
+
+    with pytest.raises(GradientError, match=r"da has the shape \(5, 4\), and a has \(4,\)"):
+        gradcheck(Wrong(np.ones(4)), X, rng=rng)
+
+
+def test_writing_into_the_incoming_gradient_is_caught(rng, X):
+    class Wrong(Tanh):
+        def backward(self, dY):
+            dY *= 1 - self.Y**2
+            return dY
+
+    with pytest.raises(GradientError, match="wrote into the array"):
+        gradcheck(Wrong(), X, rng=rng)
+
+
+def test_a_nan_is_no_agreement(rng, X):
+    class Wrong(Tanh):
+        def backward(self, dY):
+            return super().backward(dY) * np.nan
+
+    with pytest.raises(GradientError):
+        gradcheck(Wrong(), X, rng=rng)
+
+
+def test_float32_is_refused_because_differences_would_drown(rng, X):
+    with pytest.raises(ValueError, match="X is float32"):
+        gradcheck(Tanh(), X.astype(np.float32), rng=rng)
+    with pytest.raises(ValueError, match="W is float32"):
+        gradcheck(Linear(np.ones((4, 3), np.float32), np.zeros(3, np.float32)), X, rng=rng)
