@@ -1,0 +1,43 @@
+"""scratchnet: a from-scratch NumPy laboratory for weight initialization.
+
+Read the files in this order; each imports only files above it.
+"""
+
+__version__ = "0.1.0"
+
+from scratchnet import (  # isort: skip
+    files,
+    backend,
+    idx,
+    fashion_mnist,
+    synthetic,
+    data,
+    layers,
+    loss,
+    gradcheck,
+    optim,
+    init,
+    network,
+    train,
+    statistics,
+    experiment,
+)
+# report and plots are imported by whoever shows results: plots needs matplotlib, which takes its time.
+
+__all__ = [
+    "backend",
+    "data",
+    "experiment",
+    "fashion_mnist",
+    "files",
+    "gradcheck",
+    "idx",
+    "init",
+    "layers",
+    "loss",
+    "network",
+    "optim",
+    "statistics",
+    "synthetic",
+    "train",
+]

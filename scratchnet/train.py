@@ -1,0 +1,93 @@
+"""Training and evaluation: plain loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchnet.backend import Array, to_host
+from scratchnet.data import batches
+from scratchnet.loss import CrossEntropy, check_labels
+from scratchnet.network import Network
+from scratchnet.optim import SGD, Adam
+
+
+class Evaluation(NamedTuple):
+    """Mean loss and accuracy (the share of examples whose largest logit is the label), one for each replica."""
+
+    loss: np.ndarray
+    accuracy: np.ndarray
+
+
+def fit(
+    network: Network,
+    optimizer: SGD | Adam,
+    images: Array,
+    labels: Array,
+    *,
+    epochs: int,
+    batch_size: int,
+    rng: np.random.Generator | Sequence[np.random.Generator],
+    indices: np.ndarray | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> np.ndarray:
+    """Train `network` for `epochs` passes over the rows `indices` (default: all); return the loss of every batch.
+
+    `images: (N, n_in)` and `labels: (N,)` live on the network's device. The losses, `(steps, ...)` with a column
+    for each replica, are those of the batches before each step, dropout included, as the lesson plots them. A
+    run that overflows goes on with the infinities and NaNs that it computed: that is its result. `on_step` is
+    called after each step. With `indices: (S, n)` and S generators, each index of the last replica axis has
+    an order of its own.
+    """
+    if epochs < 0:
+        raise ValueError(f"the number of epochs must be at least 0, and {epochs} came")
+    if indices is None:
+        indices = np.arange(len(images))
+    check_labels(to_host(labels), classes=_classes(network))
+    loss = CrossEntropy()
+    history: list[np.ndarray] = []
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for _ in range(epochs):
+            losses = []
+            for batch in batches(indices, batch_size, rng=rng):
+                X, y = images[batch], labels[batch]
+                Z = network.forward(X, train=True)
+                losses.append(loss.forward(Z, y))
+                network.backward(loss.backward(), need_dX=False)
+                optimizer.step()
+                if on_step is not None:
+                    on_step()
+            history.extend(to_host(value) for value in losses)  # once an epoch: on a GPU each fetch waits
+    return np.array(history, dtype=np.float64)
+
+
+def evaluate(
+    network: Network,
+    images: Array,
+    labels: Array,
+    *,
+    indices: np.ndarray | None = None,
+    batch_size: int = 1000,
+) -> Evaluation:
+    """Mean loss and accuracy over the rows `indices` (default: all), in evaluation mode: nothing is dropped."""
+    if indices is None:
+        indices = np.arange(len(images))
+    check_labels(to_host(labels), classes=_classes(network))
+    loss = CrossEntropy()
+    total_loss = total_correct = np.zeros(network.replicas)
+    n = indices.shape[-1]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for start in range(0, n, batch_size):
+            batch = indices[..., start : start + batch_size]
+            Z = network.forward(images[batch])
+            y = labels[batch]
+            total_loss = total_loss + to_host(loss.forward(Z, y)).astype(np.float64) * batch.shape[-1]
+            total_correct = total_correct + to_host((Z.argmax(axis=-1) == y).sum(axis=-1))
+    return Evaluation(np.asarray(total_loss / n), np.asarray(total_correct / n))
+
+
+def _classes(network: Network) -> int:
+    """How many logits the network has: the width of its last layer with weights."""
+    return next(layer.W.shape[-1] for layer in reversed(network.layers) if hasattr(layer, "W"))

@@ -1,0 +1,219 @@
+"""Networks: one vector of parameters, replicas, saving and loading, and how they print."""
+
+import numpy as np
+import pytest
+import torch
+
+from scratchnet import init
+from scratchnet.layers import Dropout, Linear, ReLU, Tanh
+from scratchnet.loss import CrossEntropy
+from scratchnet.network import Network, NetworkFileError, mlp
+
+R = 3
+
+
+def initialized(seed=0, sizes=(8, 6, 5, 4), **kwargs):
+    return mlp(sizes, **kwargs).apply(init.linear(init.rule_normal, rng=np.random.default_rng(seed)))
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(7, 8))
+
+
+def test_layers_are_windows_on_one_vector():
+    network = initialized()
+    assert network.theta.shape == (8 * 6 + 6 + 6 * 5 + 5 + 5 * 4 + 4,)
+    network.theta[...] = 3
+    assert all((layer.W == 3).all() and (layer.b == 3).all() for layer in network.layers if isinstance(layer, Linear))
+    network.layers[0].W[0, 0] = 5
+    assert network.theta[0] == 5
+
+
+def test_gradients_are_windows_on_one_vector(X, rng):
+    network = initialized(dtype=np.float64)
+    network.forward(X)
+    network.backward(rng.normal(size=(7, 4)))
+    first, *_, last = network.layers
+    assert np.array_equal(network.grad[: 8 * 6], first.dW.ravel())
+    assert np.array_equal(network.grad[-4:], last.db)
+
+
+def test_a_network_is_made_of_layers_that_a_reader_brings(rng):
+    W = rng.normal(size=(8, 4))
+    network = Network([Linear(W.copy(), np.ones(4)), Tanh()])
+    X = rng.normal(size=(2, 8))
+    np.testing.assert_allclose(network.forward(X), np.tanh(X @ W + 1))
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(np.float32, 1e-6), (np.float64, 1e-10)])
+def test_a_whole_network_equals_pytorch(rng, dtype, close):
+    network = initialized(sizes=(20, 16, 12, 10), dtype=dtype)
+    linears = [layer for layer in network.layers if isinstance(layer, Linear)]
+    modules = []
+    for layer in linears:
+        module = torch.nn.Linear(*layer.W.shape, dtype=torch.float64 if dtype == np.float64 else torch.float32)
+        module.weight.data, module.bias.data = torch.tensor(layer.W.T), torch.tensor(layer.b)
+        modules += [module, torch.nn.ReLU()]
+    theirs = torch.nn.Sequential(*modules[:-1])
+    X, labels = rng.normal(size=(9, 20)).astype(dtype), rng.integers(10, size=9)
+    loss = CrossEntropy()
+    value = loss.forward(network.forward(X), labels)
+    network.backward(loss.backward())
+    expected = torch.nn.functional.cross_entropy(theirs(torch.tensor(X)), torch.tensor(labels))
+    expected.backward()
+    np.testing.assert_allclose(value, expected.item(), rtol=close, atol=close)
+    for layer, module in zip(linears, modules[::2], strict=True):
+        np.testing.assert_allclose(layer.dW, module.weight.grad.numpy().T, rtol=close, atol=close)
+        np.testing.assert_allclose(layer.db, module.bias.grad.numpy(), rtol=close, atol=close)
+
+
+@pytest.mark.parametrize("shared_input", [True, False])
+def test_a_stack_of_replicas_is_the_separate_networks(rng, shared_input):
+    alone = [initialized(seed) for seed in range(R)]
+    stack = mlp([8, 6, 5, 4], replicas=(R,))
+    for r, network in enumerate(alone):
+        stack.theta[r] = network.theta
+    X = rng.normal(size=(7, 8) if shared_input else (R, 7, 8)).astype(np.float32)
+    dZ = rng.normal(size=(R, 7, 4)).astype(np.float32)
+    Z, dX = stack.forward(X), stack.backward(dZ)
+    for r, network in enumerate(alone):
+        assert np.array_equal(network.forward(X if shared_input else X[r]), Z[r])
+        assert np.array_equal(network.backward(dZ[r]), dX[r])
+        assert np.array_equal(network.grad, stack.grad[r])
+
+
+def test_apply_visits_every_layer_in_order_as_in_the_lesson(rng):
+    def weights_init_uniform_rule(layer):
+        if type(layer).__name__.startswith("Linear"):
+            n = layer.W.shape[-2]
+            y = 1.0 / np.sqrt(n)
+            layer.W[...] = rng.uniform(-y, y, layer.W.shape)
+            layer.b[...] = 0
+
+    network = mlp([784, 256, 128, 10]).apply(weights_init_uniform_rule)
+    assert np.abs(network.layers[0].W).max() <= 1 / 28
+    seen = []
+    network.apply(lambda layer: seen.append(layer))
+    assert seen == network.layers
+
+
+def test_mlp_puts_activation_and_dropout_between_linear_layers(rng):
+    network = mlp([8, 6, 5, 4], activation=Tanh, dropout=0.2, rng=rng)
+    assert [type(layer) for layer in network.layers] == [Linear, Tanh, Dropout, Linear, Tanh, Dropout, Linear]
+
+
+def test_a_network_prints_as_a_table(rng):
+    assert str(mlp([784, 256, 10], dropout=0.2, rng=rng, replicas=(2,))).splitlines() == [
+        "Network, float32, replicas (2,)",
+        "   layer           shape      parameters",
+        "0  Linear          784 → 256     401,920",
+        "1  ReLU",
+        "2  Dropout(p=0.2)",
+        "3  Linear          256 → 10        5,140",
+        "   total                         407,060",
+    ]
+
+
+# --- save and load ---
+
+
+def write_npy(path):
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+
+
+def test_what_is_saved_is_loaded(tmp_path, X):
+    network, other = initialized(0), initialized(1)
+    network.save(tmp_path / "network.npz")
+    other.load(tmp_path / "network.npz")
+    assert np.array_equal(network.forward(X), other.forward(X))
+    assert [path.name for path in tmp_path.iterdir()] == ["network.npz"]
+
+
+def test_a_saved_file_is_readable_by_name(tmp_path):
+    network = initialized()
+    network.save(tmp_path / "network.npz")
+    with np.load(tmp_path / "network.npz") as file:
+        assert np.array_equal(file["0.W"], network.layers[0].W)
+        assert file.files == ["0.W", "0.b", "2.W", "2.b", "4.W", "4.b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: initialized(sizes=(8, 6, 9, 4)).save(path), r"2\.W of shape \(6, 9\), and the network \(6, 5\)"),
+        (lambda path: initialized(sizes=(8, 4)).save(path), "holds 0.W, 0.b, and this network has"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is not an .npz file"),
+        (lambda path: path.write_bytes(b""), "is not an .npz file"),
+        (lambda path: path.write_text("hello"), "is not an .npz file"),
+        (lambda path: write_npy(path), "it is a single array"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(tmp_path, change, message):
+    path = tmp_path / "network.npz"
+    initialized(1).save(path)
+    change(path)
+    network = initialized(0)
+    before = network.theta.copy()
+    with pytest.raises(NetworkFileError, match=message):
+        network.load(path)
+    assert np.array_equal(network.theta, before)
+
+
+def test_a_file_of_other_types_is_refused(tmp_path):
+    network = initialized()
+    np.savez(tmp_path / "x.npz", **{name: np.full(shape, "a") for name, shape in shapes(network).items()})
+    with pytest.raises(NetworkFileError, match="no real number"):
+        network.load(tmp_path / "x.npz")
+
+
+def shapes(network):
+    from scratchnet.layers import parameters
+
+    return {name: A.shape for name, A, _ in parameters(network)}
+
+
+def test_a_save_that_fails_leaves_the_old_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "network.npz"
+    initialized(0).save(path)
+    before = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        initialized(1).save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["network.npz"]
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize("shape", [(8,), (7, 9), (7, 8, 1)])
+def test_a_wrong_input_shape_says_what_came_and_what_was_wanted(shape):
+    with pytest.raises(ValueError, match=r"inputs of shape \(..., n, 8\), and .* came"):
+        initialized().forward(np.zeros(shape))
+
+
+@pytest.mark.parametrize("sizes", [[], [3], [3, 0, 2]])
+def test_an_mlp_needs_sizes(sizes):
+    with pytest.raises(ValueError, match="at least two sizes"):
+        mlp(sizes)
+
+
+def test_dropout_without_a_generator_is_refused():
+    with pytest.raises(ValueError, match="give mlp the rng"):
+        mlp([3, 2, 1], dropout=0.2)
+
+
+def test_layers_with_different_replica_axes_are_refused():
+    with pytest.raises(ValueError, match="same replica axes"):
+        Network([Linear(np.zeros((2, 3, 4)), np.zeros((2, 4))), Linear(np.zeros((4, 5)), np.zeros(5))])
+
+
+def test_a_network_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="at least one layer with parameters"):
+        Network([ReLU()])

@@ -1,0 +1,129 @@
+"""Optimizers: step by step against their own formulas, and against PyTorch."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scratchnet.optim import BLOCK, SGD, Adam
+
+SIZE = 2 * BLOCK + 17  # several blocks, the last one short
+
+
+def gradients(rng, steps):
+    return [rng.normal(size=SIZE) for _ in range(steps)]
+
+
+def test_sgd_is_its_formula(rng):
+    theta = rng.normal(size=SIZE)
+    expected, v = theta.copy(), np.zeros(SIZE)
+    grad = np.empty(SIZE)
+    sgd = SGD(theta, grad, learning_rate=0.1, momentum=0.9)
+    for g in gradients(rng, 5):
+        grad[...] = g
+        sgd.step()
+        v = 0.9 * v + g
+        expected = expected - 0.1 * v
+    np.testing.assert_allclose(theta, expected, rtol=1e-12)
+
+
+def test_adam_is_the_papers_algorithm(rng):
+    """Kingma & Ba 2015, Algorithm 1, line by line."""
+    alpha, beta1, beta2, epsilon = 0.01, 0.8, 0.99, 1e-8
+    theta = rng.normal(size=SIZE)
+    expected, m, v, t = theta.copy(), np.zeros(SIZE), np.zeros(SIZE), 0
+    grad = np.empty(SIZE)
+    adam = Adam(theta, grad, learning_rate=alpha, beta1=beta1, beta2=beta2, epsilon=epsilon)
+    for g in gradients(rng, 5):
+        grad[...] = g
+        adam.step()
+        t = t + 1
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        expected = expected - alpha * m_hat / (np.sqrt(v_hat) + epsilon)
+    np.testing.assert_allclose(theta, expected, rtol=1e-12)
+
+
+def test_adam_m_hat_is_a_weighted_average_of_the_gradients():
+    """The docstring's m̂ = (g_t + β₁g_{t−1} + …)/(1 + β₁ + …): equal gradients give m̂ = g from the first step."""
+    theta, grad = np.zeros(1), np.full(1, 3.0)
+    adam = Adam(theta, grad, learning_rate=0.5, epsilon=0.0)
+    for t in range(1, 6):
+        adam.step()
+        assert math.isclose(theta[0], -0.5 * t)  # m̂/√v̂ = 3/√9 = 1
+
+
+def test_the_first_step_of_adam_has_the_size_of_the_learning_rate_whatever_the_gradient(rng):
+    for scale in (1e-4, 1.0, 1e4):
+        theta, grad = np.zeros(5), scale * rng.normal(size=5)
+        Adam(theta, grad, learning_rate=0.001).step()
+        np.testing.assert_allclose(theta, -0.001 * np.sign(grad), rtol=1e-2)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(np.float32, 1e-6), (np.float64, 1e-10)])
+@pytest.mark.parametrize("name", ["SGD", "SGD with momentum", "Adam"])
+def test_optimizers_equal_pytorch(rng, name, dtype, close):
+    start = rng.normal(size=SIZE).astype(dtype)
+    theta, grad = start.copy(), np.empty(SIZE, dtype)
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    momentum = 0.9 if name == "SGD with momentum" else 0.0
+    if name == "Adam":
+        ours, theirs = Adam(theta, grad), torch.optim.Adam([parameter])
+    else:
+        ours = SGD(theta, grad, learning_rate=0.01, momentum=momentum)
+        theirs = torch.optim.SGD([parameter], lr=0.01, momentum=momentum)
+    for g in gradients(rng, 20):
+        grad[...] = g
+        parameter.grad = torch.tensor(grad)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(theta, parameter.detach().numpy(), rtol=0, atol=close)
+    assert theta.dtype == dtype
+
+
+@pytest.mark.parametrize("make", [lambda t, g: SGD(t, g, learning_rate=0.1, momentum=0.5), Adam])
+def test_a_stack_of_replicas_takes_the_separate_steps(rng, make):
+    theta, grad = rng.normal(size=(3, SIZE)), np.empty((3, SIZE))
+    alone = [(theta[r].copy(), np.empty(SIZE)) for r in range(3)]
+    together, separate = make(theta, grad), [make(*pair) for pair in alone]
+    for _ in range(3):
+        grad[...] = rng.normal(size=grad.shape)
+        together.step()
+        for r in range(3):
+            alone[r][1][...] = grad[r]
+            separate[r].step()
+    assert np.array_equal(theta, np.stack([t for t, _ in alone]))
+
+
+def test_adam_leaves_no_denormal_numbers_behind():
+    """They would make each later step many times slower, and rounding would keep them for ever."""
+    theta, grad = np.zeros(3, np.float32), np.array([1e-3, 1.0, 0.0], np.float32)
+    adam = Adam(theta, grad)
+    adam.step()
+    grad[...] = 0
+    for _ in range(1999):
+        adam.step()
+    smallest = np.finfo(np.float32).tiny
+    for state in (adam.m_sum, adam.v_sum):
+        assert np.all((state == 0) | (np.abs(state) >= smallest))
+    assert not adam.m_sum.any()
+
+
+def test_flushing_tiny_sums_changes_no_parameter(rng):
+    """FLUSH_BELOW is far below what could move θ: with and without it, every parameter is the same."""
+
+    class Unflushed(Adam):
+        FLUSH_BELOW = 0.0
+
+    thetas = []
+    for optimizer in (Adam, Unflushed):
+        theta, grad = np.ones(50, np.float32), np.empty(50, np.float32)
+        adam, draws = optimizer(theta, grad), np.random.default_rng(5)
+        for t in range(1500):
+            grad[...] = draws.normal(size=50) * 1e-3 * (draws.random(50) < 0.001) if t > 5 else 1e-3
+            adam.step()
+        thetas.append(theta)
+    assert np.array_equal(*thetas)
