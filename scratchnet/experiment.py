@@ -1,0 +1,276 @@
+"""A comparison changes one thing: same split, same batches, same dropout masks, other initial weights."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchnet import init
+from scratchnet.backend import Array, to_device
+from scratchnet.data import Dataset, split
+from scratchnet.network import Network, mlp
+from scratchnet.optim import Adam
+from scratchnet.train import evaluate, fit
+
+# What random numbers are for. A stream depends on the seed and on its purpose alone, never on who ran first.
+PURPOSES = ("split", "weights", "order", "dropout")
+
+# Networks that train side by side in one process on a CPU share batches and masks. More than this and their
+# parameters push each other out of the caches.
+STACK = 4
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to initialize the network: `scheme` for the weights, `bias` for the biases (None: 0)."""
+
+    key: str
+    label: str
+    scheme: init.Scheme
+    bias: init.Scheme | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all arms have in common; the defaults are the lesson's."""
+
+    sizes: tuple[int, ...] = (784, 256, 128, 10)
+    dropout: float = 0.2
+    epochs: int = 2
+    batch_size: int = 100
+    learning_rate: float = 0.001
+    validation: float = 0.2
+    device: str = "cpu"
+
+    def steps(self, examples: int) -> int:
+        """Optimizer steps of one run on a dataset of `examples` images."""
+        return self.epochs * math.ceil((examples - round(examples * self.validation)) / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm trained with one seed."""
+
+    arm: str
+    seed: int
+    training_loss: np.ndarray  # (steps,): each batch's loss before its step, dropout included
+    validation_loss: float
+    validation_accuracy: float  # from 0 to 1
+
+    @property
+    def diverged(self) -> bool:
+        """Some loss is infinite or not a number."""
+        return not (np.isfinite(self.training_loss).all() and np.isfinite(self.validation_loss))
+
+
+class Unfinished(Exception):
+    """Training stopped early; `runs` are those that were complete, `interrupted` whether a person stopped it."""
+
+    def __init__(self, message: str, runs: list[Run], interrupted: bool) -> None:
+        super().__init__(message)
+        self.runs = runs
+        self.interrupted = interrupted
+
+
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """The random numbers of `seed` for one of PURPOSES."""
+    return np.random.default_rng(np.random.SeedSequence([seed, PURPOSES.index(purpose)]))
+
+
+def initialized(arm: Arm, seed: int, settings: Settings) -> Network:
+    """A network as `arm` starts it. Arms share the seed's weight stream, so U(−½, ½) is U(−y, y), only wider."""
+    weights = stream(seed, "weights")
+    return mlp(settings.sizes).apply(init.linear(arm.scheme, rng=weights, bias=arm.bias))
+
+
+def train_stack(
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    images: Array,
+    labels: Array,
+    settings: Settings,
+    on_step: Callable[[], None] | None = None,
+) -> list[Run]:
+    """Train every arm with every seed, all side by side: replica axes (arms, seeds).
+
+    Batches and masks are drawn once for each seed and shared by all arms.
+    """
+    parts = [split(len(images), rng=stream(s, "split"), validation=settings.validation) for s in seeds]
+    training, validation = (np.stack(part) for part in zip(*parts, strict=True))
+    masks = [stream(s, "dropout") for s in seeds]
+    network = mlp(settings.sizes, dropout=settings.dropout, rng=masks, replicas=(len(arms), len(seeds)))
+    for a, arm in enumerate(arms):
+        for s, seed in enumerate(seeds):
+            network.theta[a, s] = initialized(arm, seed, settings).theta
+    network.to(settings.device)
+    losses = fit(
+        network,
+        Adam(network.theta, network.grad, learning_rate=settings.learning_rate),
+        images,
+        labels,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        rng=[stream(s, "order") for s in seeds],
+        indices=training,
+        on_step=on_step,
+    )
+    loss, accuracy = evaluate(network, images, labels, indices=validation)
+    return [
+        Run(arm.key, seed, losses[:, a, s], float(loss[a, s]), float(accuracy[a, s]))
+        for a, arm in enumerate(arms)
+        for s, seed in enumerate(seeds)
+    ]
+
+
+def compare(
+    arms: Sequence[Arm],
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    jobs: int | None = None,
+) -> list[Run]:
+    """Train every arm with every seed; one Run for each, in the order of the seeds, then of the arms.
+
+    On a CPU the work is spread over `jobs` processes (default: one a core) with one BLAS thread each. The numbers
+    do not depend on `jobs`. On a GPU everything is one stack. Progress is shown on stderr where that is a terminal.
+
+    Raises Unfinished, with the runs that are complete, on Ctrl-C or when a worker process dies.
+    """
+    from tqdm import tqdm
+
+    keys = [arm.key for arm in arms]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"each arm needs a key of its own, and these came: {', '.join(keys)}")
+    steps = settings.steps(len(dataset.images))
+    total = len(arms) * len(seeds) * steps
+    title = f"training {len(arms) * len(seeds)} networks"
+    runs: list[Run] = []
+    with tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None) as bar:
+        try:
+            for some in _trained(arms, dataset, settings, seeds, jobs, lambda done: bar.update(done - bar.n)):
+                runs += some
+            bar.update(total - bar.n)
+        except KeyboardInterrupt:
+            raise Unfinished("interrupted", _sorted(runs, keys), interrupted=True) from None
+        except BrokenProcessPool:
+            message = "a worker process died: it was killed, perhaps for want of memory (try a smaller --jobs)"
+            raise Unfinished(message, _sorted(runs, keys), interrupted=False) from None
+    return _sorted(runs, keys)
+
+
+def _sorted(runs: list[Run], keys: list[str]) -> list[Run]:
+    return sorted(runs, key=lambda run: (run.seed, keys.index(run.arm)))
+
+
+def _trained(
+    arms: Sequence[Arm],
+    dataset: Dataset,
+    settings: Settings,
+    seeds: Sequence[int],
+    jobs: int | None,
+    report: Callable[[int], Any],
+) -> Iterator[list[Run]]:
+    """The runs, as they are finished; `report(n)` is told how many steps of single networks are done."""
+    if settings.device != "cpu":
+        images = to_device(dataset.images, settings.device)
+        labels = to_device(dataset.labels, settings.device)
+        done = iter(range(1, sys.maxsize))
+        yield train_stack(arms, seeds, images, labels, settings, lambda: report(next(done) * len(arms) * len(seeds)))
+        return
+    chunks = [arms[i : i + STACK] for i in range(0, len(arms), STACK)]
+    units = [(chunk, [seed]) for seed in seeds for chunk in chunks]
+    jobs = min(jobs or cores(), len(units))
+    context = multiprocessing.get_context("spawn")
+    shared = context.RawArray("f", dataset.images.size)
+    np.frombuffer(shared, np.float32)[:] = dataset.images.reshape(-1)
+    progress, stop = context.Value("q", 0), context.Value("b", 0, lock=False)
+    arguments = (shared, dataset.images.shape, dataset.labels, settings, progress, stop)
+    with ProcessPoolExecutor(jobs, context, _start_worker, arguments) as pool:
+        with _inherited_by_workers():
+            waiting: set[Future[list[Run]]] = {pool.submit(_work, *unit) for unit in units}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+                report(progress.value)
+                for future in finished:
+                    yield future.result()
+        finally:
+            stop.value = 1  # workers look at it at each step, so that nobody waits for them
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _inherited_by_workers() -> Iterator[None]:
+    """While worker processes are started: one BLAS thread, and Ctrl-C is this process's business alone.
+
+    One thread each is faster than two threads in one process, and makes the numbers the same for any number of
+    workers: how a product is cut into blocks, and so its rounding, depends on the number of threads. The
+    libraries read these variables when they are loaded.
+    """
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    kept = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        yield
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _Stopped(Exception):
+    """Raised in a worker when it has been told to stop."""
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(
+    shared: Any, shape: tuple[int, int], labels: np.ndarray, settings: Settings, progress: Any, stop: Any
+) -> None:
+    images = np.frombuffer(shared, np.float32).reshape(shape)
+    _worker.update(images=images, labels=labels, settings=settings, progress=progress, stop=stop)
+
+
+def _work(arms: Sequence[Arm], seeds: Sequence[int]) -> list[Run]:
+    progress, stop = _worker["progress"], _worker["stop"]
+
+    def on_step() -> None:
+        if stop.value:
+            raise _Stopped
+        with progress.get_lock():
+            progress.value += len(arms) * len(seeds)
+
+    return train_stack(arms, seeds, _worker["images"], _worker["labels"], _worker["settings"], on_step)
+
+
+def by_arm(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The runs of each arm, in the order of their seeds."""
+    groups: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        groups.setdefault(run.arm, []).append(run)
+    return groups

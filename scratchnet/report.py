@@ -1,0 +1,166 @@
+"""What a comparison found, in words and numbers: tables, verdicts, and results.json."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import scratchnet
+from scratchnet.data import Dataset
+from scratchnet.experiment import Arm, Run, Settings
+from scratchnet.files import replacing
+from scratchnet.statistics import Interval, interval, paired_difference
+
+CHANCE = 0.1  # the accuracy of a blind guess among ten classes of equal size
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms that are shown together, and what the lesson reported: arm key → (accuracy in %, training loss)."""
+
+    key: str
+    title: str
+    arms: tuple[Arm, ...]
+    lesson: Mapping[str, tuple[float, float]]
+
+
+def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], settings: Settings) -> str:
+    """The comparison in the lesson's terms: accuracy on the validation images, loss of the last training batch."""
+    rows = [["", "validation accuracy", "training loss", "lesson: accuracy", "loss"]]
+    for arm in comparison.arms:
+        some = runs[arm.key]
+        accuracy = interval([100 * run.validation_accuracy for run in some])
+        loss = interval([_last_loss(run) for run in some])
+        diverged = sum(run.diverged for run in some)
+        lesson = comparison.lesson.get(arm.key)
+        rows.append(
+            [
+                arm.label + (f" (diverged in {diverged} of {len(some)} seeds)" if diverged else ""),
+                _plus_minus(accuracy, "{:.2f}", " %"),
+                _plus_minus(loss, "{:.3f}" if abs(loss.mean) < 100 else "{:.0f}", ""),
+                f"{lesson[0]:.3f} %" if lesson else "–",
+                f"{lesson[1]:.3f}" if lesson else "–",
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _plus_minus(x: Interval, number: str, unit: str) -> str:
+    spread = "" if math.isnan(x.std) else " ± " + number.format(x.std)
+    return number.format(x.mean) + spread + unit
+
+
+def _last_loss(run: Run) -> float:
+    return float(run.training_loss[-1]) if len(run.training_loss) else math.nan
+
+
+def verdicts(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """One sentence for each pair of arms, or for a single arm against chance: only what the seeds allow."""
+    labels = {arm.key: arm.label for arm in comparison.arms}
+    accuracy = {key: [100 * run.validation_accuracy for run in runs[key]] for key in labels}
+    if len(labels) == 1:
+        [(key, label)] = labels.items()
+        above = interval([value - 100 * CHANCE for value in accuracy[key]])
+        return [_sentence(label, "a blind guess (10 %)", above)]
+    return [
+        _sentence(labels[a], labels[b], paired_difference(accuracy[a], accuracy[b]))
+        for a, b in itertools.combinations(labels, 2)
+    ]
+
+
+def _sentence(a: str, b: str, difference: Interval) -> str:
+    if math.isnan(difference.low):
+        return f"{a} and {b}: {difference.mean:+.2f} points with one seed, which shows nothing of the spread."
+    bounds = f"(95 %: {difference.low:+.2f} to {difference.high:+.2f})"
+    if not difference.excludes_zero:
+        return f"{a} and {b} cannot be told apart: {difference.mean:+.2f} points {bounds}."
+    if difference.mean > 0:
+        return f"{a} is ahead of {b} by {difference.mean:.2f} points {bounds}."
+    bounds = f"(95 %: {-difference.high:+.2f} to {-difference.low:+.2f})"
+    return f"{b} is ahead of {a} by {-difference.mean:.2f} points {bounds}."
+
+
+def results(
+    comparisons: Sequence[Comparison],
+    runs: Mapping[str, Sequence[Run]],
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    complete: bool = True,
+) -> dict[str, Any]:
+    """Everything that the tables and figures show, ready for JSON: NaN and infinity are None.
+
+    Accuracies are shares from 0 to 1. Each list "[a seed]" is in the order of `settings.seeds`.
+    """
+    held_out = round(len(dataset.images) * settings.validation)
+    return {
+        "complete": complete,
+        "dataset": {
+            "name": dataset.name,
+            "stand_in": dataset.stand_in,
+            "train": len(dataset.images) - held_out,
+            "validation": held_out,
+        },
+        "settings": {
+            "epochs": settings.epochs,
+            "batch_size": settings.batch_size,
+            "learning_rate": settings.learning_rate,
+            "seeds": max((len(some) for some in runs.values()), default=0),
+            "device": settings.device,
+            "dtype": "float32",
+            "sizes": list(settings.sizes),
+            "dropout": settings.dropout,
+        },
+        "environment": environment(),
+        "comparisons": [
+            {
+                "key": comparison.key,
+                "title": comparison.title,
+                "arms": [
+                    {
+                        "key": arm.key,
+                        "label": arm.label,
+                        "validation_accuracy": [run.validation_accuracy for run in runs[arm.key]],
+                        "validation_loss": [_number(run.validation_loss) for run in runs[arm.key]],
+                        "training_loss": [[_number(x) for x in run.training_loss] for run in runs[arm.key]],
+                        "diverged": [run.diverged for run in runs[arm.key]],
+                    }
+                    for arm in comparison.arms
+                ],
+            }
+            for comparison in comparisons
+        ],
+    }
+
+
+def _number(x: float) -> float | None:
+    """`x` with the seven digits that a float32 has; None where it is no number."""
+    return float(f"{x:.7g}") if math.isfinite(x) else None
+
+
+def environment() -> dict[str, str]:
+    """What the numbers were made with."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scratchnet": scratchnet.__version__,
+        "platform": platform.platform(),
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+    }
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write `content` as JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
