@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from scratchnet.fashion_mnist import FashionMNISTUnavailable
 
 from scratchnet import init
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset, load
 from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, stream
+from scratchnet.fashion_mnist import FashionMNISTUnavailable
 from scratchnet.files import set_aside
 from scratchnet.report import Comparison, results, table, verdicts, write_json
 

@@ -25,7 +25,8 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
             temporary.write_text("ha")
             raise error
 
-    pytest.raises(error, half)
+    with pytest.raises(error):
+        half()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
