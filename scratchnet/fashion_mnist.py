@@ -7,11 +7,11 @@ Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747. Four gzipped IDX files: 60,000 tr
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.files import replacing
-from scratchnet.idx import IdxError, read_idx
+from scratchnet.idx import GZIP_MAGIC, read_idx
 
 CLASSES = (
     "T-shirt/top",
@@ -119,18 +119,19 @@ def load(
     """(training images, training labels, test images, test labels), all uint8.
 
     Shapes: (60000, 28, 28), (60000,), (10000, 28, 28), (10000,). The files are looked for in `data_folder(data_dir)`
-    and in its subfolder fashion-mnist; where they are there and intact, nothing else happens. Otherwise they are
-    downloaded, from `mirrors` (default: SCRATCHNET_MIRROR, else MIRRORS; an empty sequence: not at all).
+    and in its subfolder fashion-mnist, gzipped or not; where they are there and intact, nothing else happens.
+    Otherwise they are downloaded to the subfolder (to the folder itself if that is called fashion-mnist), from
+    `mirrors` (default: SCRATCHNET_MIRROR, one or more addresses, else MIRRORS; an empty sequence: not at all).
 
     Raises FashionMNISTUnavailable.
     """
     if mirrors is None:
         mirrors = os.environ.get("SCRATCHNET_MIRROR", "").split() or MIRRORS
-    folder = data_folder(data_dir)
     try:
+        folder = data_folder(data_dir)
         paths = [obtain(file, folder, mirrors) for file in FILES]
         train_images, train_labels, test_images, test_labels = (read_idx(path) for path in paths)
-    except (FashionMNISTUnavailable, OSError) as error:
+    except (RuntimeError, OSError) as error:  # pathlib's for a user without a home folder is a RuntimeError too
         names = ", ".join(file.name for file in FILES)
         raise FashionMNISTUnavailable(f"{error}\n{ADVICE.format(names=names)}") from error
     return train_images, train_labels, test_images, test_labels
@@ -139,7 +140,7 @@ def load(
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """`data_dir`, else the folder that SCRATCHNET_DATA names, else scratchnet's folder in the user's cache."""
     if data_dir is not None:
-        return Path(data_dir)
+        return Path(data_dir).expanduser()
     if named := os.environ.get("SCRATCHNET_DATA"):
         return Path(named).expanduser()
     if sys.platform == "win32":
@@ -154,15 +155,25 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
 def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
     """The path of an intact copy of `file`: one that is in `folder`, or a new one from the first mirror that has it.
 
-    A copy that is there and not intact is said on stderr, downloaded anew, and kept under another name.
+    A copy that is there and not intact is said on stderr and downloaded anew; it stays as it is until the new one is
+    verified, and then under another name. Raises FashionMNISTUnavailable.
     """
-    tried = []
+    tried, damaged = [], {}
     for path in _places(file, folder):
-        if path.is_file():
+        try:
+            if not path.is_file():
+                continue
             content = path.read_bytes()
-            if _is_intact(content, file):
-                return path
-            tried.append(f"{path} {_what_is_wrong(content, file)}")
+        except OSError as error:
+            raise FashionMNISTUnavailable(
+                f"{path} cannot be read ({error.strerror or error}): change its permissions or choose another folder"
+            ) from error
+        try:
+            _verify(content, file)
+            return path
+        except _Failure as failure:
+            tried.append(f"{path} {failure}")
+            damaged[path] = content
     for line in tried:
         print(f"scratchnet: {line}", file=sys.stderr)
     target_folder = folder if folder.name == "fashion-mnist" else folder / "fashion-mnist"
@@ -179,12 +190,14 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
         # a server that decodes gzip on the way sends the IDX file itself: then that is its name
         target = target_folder / (file.name if len(content) == file.size else file.idx_name)
         try:
-            if target.exists():
-                os.replace(target, _unused(target))
             with replacing(target) as temporary:
                 temporary.write_bytes(content)
+                if target in damaged:
+                    _keep_aside(target, damaged[target])
         except OSError as error:
-            raise FashionMNISTUnavailable(f"{target} cannot be written: {error.strerror or error}") from error
+            raise FashionMNISTUnavailable(
+                f"{target} cannot be written ({error.strerror or error}): make room or choose another folder"
+            ) from error
         return target
     lines = "".join(f"\n  - {line}" for line in tried)
     raise FashionMNISTUnavailable(
@@ -196,10 +209,6 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
 def _places(file: File, folder: Path) -> Iterator[Path]:
     for place in (folder, folder / "fashion-mnist"):
         yield from (place / file.name, place / file.idx_name)
-
-
-def _is_intact(content: bytes, file: File) -> bool:
-    return hashlib.sha256(content).hexdigest() in (file.sha256, file.idx_sha256)
 
 
 def _must_be_writable(folder: Path) -> None:
@@ -214,12 +223,16 @@ def _must_be_writable(folder: Path) -> None:
         ) from error
 
 
-def _unused(path: Path) -> Path:
-    """A name beside `path` that no file has yet."""
-    n = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
-        n += 1
-    return aside
+def _keep_aside(path: Path, content: bytes) -> None:
+    """Write the damaged `content` of `path` beside it.
+
+    A copy, so that `path` is there at every moment. Its name tells the content: where two processes repair the same
+    file, both write the same bytes to the same name.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{_sha256(content)[:8]}")
+    with replacing(aside) as temporary:
+        temporary.write_bytes(content)
+    print(f"scratchnet: the damaged file is kept as {aside}", file=sys.stderr)
 
 
 def _download(url: str, file: File) -> bytes:
@@ -241,7 +254,6 @@ def _attempt(url: str, file: File) -> bytes:
     from tqdm import tqdm
 
     content = bytearray()
-    digest = hashlib.sha256()
     start = time.monotonic()
     try:
         with requests.get(
@@ -258,23 +270,27 @@ def _attempt(url: str, file: File) -> bytes:
             with tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
                 while chunk := read(CHUNK, decode_content=False):
                     content += chunk
-                    digest.update(chunk)
                     bar.update(len(chunk))
                     if len(content) > max(file.size, file.idx_size):
                         raise _Failure(f"sent more than the {file.size:,} bytes of the file", again=False)
                     elapsed = time.monotonic() - start
                     if elapsed > READ_TIMEOUT and len(content) < SLOWEST * elapsed:
                         raise _Failure(f"sends only {len(content) / elapsed:,.0f} bytes a second", again=False)
+            encoding = response.headers.get("Content-Encoding")
     except (requests.Timeout, urllib3.exceptions.TimeoutError):
-        raise _Failure("did not answer in time", again=True) from None
+        silent = f"fell silent after {len(content):,} of {file.size:,} bytes" if content else "did not answer in time"
+        raise _Failure(silent, again=True) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         if content:
             raise _Failure(f"broke off after {len(content):,} of {file.size:,} bytes", again=True) from error
-        raise _Failure(f"cannot be reached ({_root(error)})", again=True) from error
-    if digest.hexdigest() not in (file.sha256, file.idx_sha256):
-        reason = _what_is_wrong(bytes(content), file)
-        raise _Failure(reason, again="truncated" in reason)
-    return bytes(content)
+        no_address = isinstance(error, ValueError)  # requests' errors for what is no URL, or none of the web
+        raise _Failure(f"cannot be reached ({_root(error)})", again=not no_address) from error
+    received = bytes(content)
+    if encoding == "gzip" and received.startswith(GZIP_MAGIC) and _sha256(received) != file.sha256:
+        # packed once more for the way, though not asked to; on anything else the encoding is only a label
+        received, _ = _unpack(received, max(file.size, file.idx_size) + 1)
+    _verify(received, file)
+    return received
 
 
 def _root(error: BaseException) -> str:
@@ -284,21 +300,44 @@ def _root(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _what_is_wrong(content: bytes, file: File) -> str:
-    """What a content that is not that of `file` seems to be instead."""
-    if content.lstrip()[:1] == b"<":
-        return "holds an HTML page instead of the file"
+def _verify(content: bytes, file: File) -> None:
+    """Return where `content` is `file` or the IDX file in it; otherwise raise _Failure with what it seems to be."""
+    digest = _sha256(content)
+    if digest in (file.sha256, file.idx_sha256):
+        return
+    inside, whole = content, len(content) >= file.idx_size
+    if content.startswith(GZIP_MAGIC):
+        inside, whole = _unpack(content, file.idx_size + 1)
+    if inside.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # after a byte order mark, perhaps, and white space
+        raise _Failure("holds an HTML page instead of the file", again=False)
+    if not whole:
+        message = f"is damaged or truncated ({len(content):,} bytes, and the file has {file.size:,})"
+        raise _Failure(message, again=True)
+    if _is_mnist(inside):
+        raise _Failure("holds the digits of MNIST, which has files of the same names, not Fashion-MNIST", again=False)
+    raise _Failure(f"is not the published file: SHA-256 {digest[:16]}…, not {file.sha256[:16]}…", again=False)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _unpack(content: bytes, limit: int) -> tuple[bytes, bool]:
+    """What is in gzipped `content`, and whether it is whole; never over `limit` bytes: a small file can hold gigabytes.
+
+    Damaged content is empty and not whole; what goes beyond the limit counts as whole.
+    """
+    unpacker = zlib.decompressobj(wbits=31)  # 31: with the header of gzip
     try:
-        array = read_idx(io.BytesIO(content))
-    except IdxError:
-        return f"is damaged or truncated ({len(content):,} bytes, and the file has {file.size:,})"
-    if _is_mnist(array):
-        return "holds the digits of MNIST, which has files of the same names, and not Fashion-MNIST"
-    return f"is not the published file: SHA-256 {hashlib.sha256(content).hexdigest()[:16]}…, not {file.sha256[:16]}…"
+        inside = unpacker.decompress(content, limit)
+    except zlib.error:
+        return b"", False
+    return inside, unpacker.eof or len(inside) == limit
 
 
-def _is_mnist(array: np.ndarray) -> bool:
+def _is_mnist(idx: bytes) -> bool:
     """MNIST's labels start like this; its images, thin strokes, are darker (mean 33) than clothes (mean 73)."""
-    if array.ndim == 1:
-        return array[:10].tolist() in ([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
-    return array.shape[1:] == (28, 28) and 30 < array.mean() < 37
+    if idx.startswith(b"\0\0\x08\x01"):
+        return list(idx[8:18]) in ([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
+    pixels = np.frombuffer(idx, np.uint8)[16:]
+    return idx.startswith(b"\0\0\x08\x03") and pixels.size > 0 and bool(30 < pixels.mean() < 37)

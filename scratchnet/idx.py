@@ -89,12 +89,13 @@ def _parse(file: BinaryIO | gzip.GzipFile, path: str) -> np.ndarray:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write `array` as an IDX file, whole or not at all; compressed where the name ends in ".gz".
+def write_idx(path: str | os.PathLike[str], array: np.ndarray, *, compress: bool | None = None) -> None:
+    """Write `array` as an IDX file, whole or not at all; by default compressed where the name ends in ".gz".
 
     Equal arrays give equal files: the gzip header carries no time. Raises IdxError for a type that IDX lacks.
     """
-    big_endian = array.dtype.newbyteorder(">")
+    # NumPy's variable-length strings have no byte order to ask for
+    big_endian = array.dtype.newbyteorder(">") if array.dtype.kind in "iuf" else array.dtype
     if big_endian not in CODES:
         known = ", ".join(dtype.name for dtype in CODES)
         raise IdxError(f"IDX cannot store {array.dtype} numbers: convert the array to one of {known}")
@@ -102,7 +103,7 @@ def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
         raise IdxError(f"IDX stores lengths in 32 bits, and the array has the shape {array.shape}")
     header = bytes([0, 0, CODES[big_endian], array.ndim]) + np.array(array.shape, ">u4").tobytes()
     content = header + array.astype(big_endian, copy=False).tobytes()
-    if Path(path).suffix == ".gz":
+    if compress or (compress is None and Path(path).suffix == ".gz"):
         content = gzip.compress(content, mtime=0)
     with replacing(path) as temporary:
         temporary.write_bytes(content)

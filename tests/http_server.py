@@ -1,8 +1,9 @@
 """A web server on loopback that can misbehave in every way that is known of mirrors."""
 
+import gzip
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -14,10 +15,8 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.rsplit("/", 1)[-1]
         server.requested.append(name)
         behave = server.behaviours[min(len(server.requested), len(server.behaviours)) - 1]
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client had enough
             behave(self, server.files.get(name))
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the client had enough
         self.close_connection = True
 
     def start(self, status=200, length=None, **headers):
@@ -95,6 +94,27 @@ def flood(handler, content):
 def label_as_gzip(handler, content):
     """The file as it is, called gzip-encoded, as web servers do that know the ending .gz."""
     handler.start(200, len(content), Content_Encoding="gzip", Content_Type="application/octet-stream")
+    handler.wfile.write(content)
+
+
+def pack(handler, content):
+    """Compresses the file once more for the way, though the client asked for identity."""
+    packed = gzip.compress(content)
+    handler.start(200, len(packed), Content_Encoding="gzip")
+    handler.wfile.write(packed)
+
+
+def send_chunks(handler, content):
+    handler.start(200, Transfer_Encoding="chunked")
+    for i in range(0, len(content), 3000):
+        chunk = content[i : i + 3000]
+        handler.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def promise_less(handler, content):
+    """A Content-Length that ends before the file does."""
+    handler.start(200, len(content) // 2)
     handler.wfile.write(content)
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import http_server as web
@@ -17,8 +18,8 @@ from conftest import ROOT
 from http_server import http_server
 
 from scratchnet import fashion_mnist
-from scratchnet.fashion_mnist import FILES, File, FashionMNISTUnavailable, data_folder, load, obtain
-from scratchnet.idx import read_idx, write_idx
+from scratchnet.fashion_mnist import FILES, FashionMNISTUnavailable, File, data_folder, load, obtain
+from scratchnet.idx import write_idx
 
 
 def published(folder, name, array):
@@ -44,9 +45,15 @@ def impatient(monkeypatch):
     """The same waiting as in real life, only shorter; and no setting of this machine gets in."""
     monkeypatch.setattr(fashion_mnist, "PAUSE", 0.01)
     monkeypatch.setattr(fashion_mnist, "CONNECT_TIMEOUT", 1.0)
-    monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 5.0)
     for name in ("SCRATCHNET_MIRROR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def very_impatient(monkeypatch):
+    """For servers that fall silent."""
+    monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 0.3)
 
 
 def files_in(folder):
@@ -91,10 +98,14 @@ RECOVERIES = {
     "a broken transfer is tried again": [web.truncate, web.serve],
     "a stalled transfer is tried again": [web.stall, web.serve],
     "a short answer without a length is tried again": [web.truncate_without_length, web.serve],
+    "a length that is too short is tried again": [web.promise_less, web.serve],
+    "chunks are put together": [web.send_chunks],
     "a content encoding that is only a label is seen through": [web.label_as_gzip],
+    "a file that is compressed twice on the way is unpacked once": [web.pack],
 }
 
 
+@pytest.mark.usefixtures("very_impatient")
 @pytest.mark.parametrize("case", RECOVERIES)
 def test_one_mirror_is_enough_where(tmp_path, labels, case):
     file, content = labels
@@ -102,11 +113,12 @@ def test_one_mirror_is_enough_where(tmp_path, labels, case):
         assert obtain(file, tmp_path, [server.url]).read_bytes() == content
 
 
-def test_a_server_that_decodes_gzip_on_the_way_is_understood(tmp_path, labels):
+@pytest.mark.parametrize("behave", [web.serve, web.label_as_gzip, web.pack])
+def test_a_server_that_decodes_gzip_on_the_way_is_understood(tmp_path, labels, behave):
     """The IDX file itself arrives; it is verified by its own hash and kept under its own name."""
     file, content = labels
     plain = gzip.decompress(content)
-    with http_server({}, web.say(plain)) as server:
+    with http_server({file.name: plain}, behave) as server:
         path = obtain(file, tmp_path, [server.url])
     assert path.name == "train-labels-idx1-ubyte"
     assert path.read_bytes() == plain
@@ -126,15 +138,19 @@ FAILURES = {
     "a 404": ([web.answer(404)], "answered 404"),
     "a 500, each time": ([web.answer(500)], "answered 500"),
     "silence": ([web.never_answer], "did not answer in time"),
-    "half of it, and silence": ([web.stall], "did not answer in time"),
+    "half of it, and silence": ([web.stall], r"fell silent after [\d,]+ of 10,076 bytes"),
     "half of it, each time": ([web.truncate], "broke off after"),
+    "a length that is too short": ([web.promise_less], "is damaged or truncated"),
     "a drip": ([web.drip], r"sends only [\d,]+ bytes a second"),
     "a flood": ([web.flood], "sent more than"),
     "nothing": ([web.say(b"")], "is damaged or truncated"),
     "garbage": ([web.say(b"garbage")], "is damaged or truncated"),
+    "a page of HTML after a byte order mark": ([web.say(b"\xef\xbb\xbf\r\n<html>")], "holds an HTML page"),
+    "a compressed page of HTML": ([web.say(gzip.compress(b"<html>"))], "holds an HTML page"),
 }
 
 
+@pytest.mark.usefixtures("very_impatient")
 @pytest.mark.parametrize("case", FAILURES)
 def test_the_next_mirror_helps_and_the_reason_is_given_where_one_delivers(tmp_path, labels, case):
     file, content = labels
@@ -166,12 +182,36 @@ def test_a_proxy_that_serves_mnist_under_the_same_name_is_found_out(tmp_path, la
         assert obtain(file, tmp_path / "b", [bad.url, good.url]).read_bytes() == content
 
 
-def test_images_as_dark_as_digits_are_called_mnist(tmp_path, labels):
-    file, _ = labels
+@pytest.mark.parametrize(("bright_rows", "mnist"), [(4, True), (0, False), (9, False)])
+def test_images_as_dark_as_digits_are_called_mnist(tmp_path, bright_rows, mnist):
     images = np.zeros((10, 28, 28), np.uint8)
-    images[:, 10:14, :] = 235  # mean 33.6
-    write_idx(tmp_path / "x.gz", images)
-    assert "digits of MNIST" in fashion_mnist._what_is_wrong((tmp_path / "x.gz").read_bytes(), file)
+    images[:, :bright_rows, :] = 235  # 4 of 28 rows: mean 33.6, and MNIST has 33.3; 9 rows: 75.5, as clothes
+    file, _ = published(tmp_path, "train-images-idx3-ubyte.gz", np.ones_like(images))
+    write_idx(tmp_path / file.name, images)
+    with pytest.raises(FashionMNISTUnavailable, match="digits of MNIST" if mnist else "is not the published file"):
+        obtain(file, tmp_path, [])
+
+
+def test_an_address_that_is_none_is_not_asked_again(tmp_path, labels, monkeypatch):
+    file, _ = labels
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("paused for another attempt"))
+    with pytest.raises(FashionMNISTUnavailable) as raised:
+        obtain(file, tmp_path, ["nonsense", "ftp://127.0.0.1/"])
+    assert str(raised.value).count("cannot be reached") == 2
+
+
+def test_a_gzip_bomb_is_not_unpacked_to_see_what_it_is(tmp_path, labels):
+    file, _ = labels
+    (tmp_path / file.name).write_bytes(
+        gzip.compress(b"\0\0\x08\x01\xff\xff\xff\xff" + bytes(200 << 20), compresslevel=1)
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(FashionMNISTUnavailable, match="is not the published file"):
+            obtain(file, tmp_path, [])
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_whole_file_with_a_wrong_hash_is_refused(tmp_path, labels):
@@ -184,7 +224,7 @@ def test_a_whole_file_with_a_wrong_hash_is_refused(tmp_path, labels):
 
 
 def test_all_that_was_tried_is_listed(tmp_path, labels):
-    file, content = labels
+    file, _ = labels
     with http_server({}, web.answer(404)) as one, http_server({}, web.say(b"<html>")) as two:
         with pytest.raises(FashionMNISTUnavailable) as raised:
             obtain(file, tmp_path, [one.url, two.url])
@@ -206,7 +246,9 @@ def test_a_truncated_file_is_replaced_and_nothing_is_lost(tmp_path, labels, caps
     with http_server({file.name: content}) as server:
         assert obtain(file, tmp_path, [server.url]).read_bytes() == content
     assert f"{folder / file.name} is damaged or truncated (1,000 bytes" in capsys.readouterr().err
-    assert (folder / f"{file.name}.damaged-1").read_bytes() == content[:1000]
+    kept = f"{file.name}.damaged-{hashlib.sha256(content[:1000]).hexdigest()[:8]}"
+    assert files_in(folder) == sorted([file.name, kept])
+    assert (folder / kept).read_bytes() == content[:1000]
 
 
 def test_a_truncated_file_stays_until_a_good_one_is_there(tmp_path, labels):
@@ -217,6 +259,21 @@ def test_a_truncated_file_stays_until_a_good_one_is_there(tmp_path, labels):
     with http_server({}, web.answer(404)) as server, pytest.raises(FashionMNISTUnavailable, match="is damaged"):
         obtain(file, tmp_path, [server.url])
     assert path.read_bytes() == content[:1000]
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence_and_is_left_alone(tmp_path, labels, monkeypatch):
+    file, content = labels
+    (tmp_path / file.name).write_bytes(content)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, http_server({file.name: content}) as server:
+        patch.setattr(Path, "read_bytes", refuse)  # permissions do not bind root, who may run this
+        with pytest.raises(FashionMNISTUnavailable, match=rf"{file.name} cannot be read \(Permission denied\): change"):
+            obtain(file, tmp_path, [server.url])
+        assert server.requested == []
+    assert files_in(tmp_path) == [file.name]
 
 
 def test_somebodys_mnist_is_left_alone(tmp_path, labels, capsys):
@@ -293,7 +350,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path, labels)
         process = download_process(file, tmp_path, server.url, before=limit)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"{file.name} cannot be written: File too large" in stderr
+    assert f"{file.name} cannot be written (File too large): make room or choose another folder" in stderr
     assert "Traceback" not in stderr
     assert files_in(tmp_path) == []
 
@@ -314,15 +371,40 @@ def test_a_kill_in_the_middle_leaves_nothing_under_the_name_and_the_next_run_suc
         assert obtain(file, tmp_path, [server.url]).read_bytes() == content
 
 
-def test_two_processes_at_once_do_no_harm(tmp_path, labels):
+@pytest.mark.parametrize("before", ["nothing", "a damaged file"])
+def test_two_processes_at_once_do_no_harm(tmp_path, labels, before):
     file, content = labels
+    folder = tmp_path / "fashion-mnist"
+    folder.mkdir()
+    if before == "a damaged file":
+        (folder / file.name).write_bytes(content[:1000])
     with http_server({file.name: content}, web.slowly(0.5)) as server:
         processes = [download_process(file, tmp_path, server.url) for _ in range(2)]
         assert [process.communicate(timeout=60)[1].count("Traceback") for process in processes] == [0, 0]
         assert [process.returncode for process in processes] == [0, 0]
         assert len(server.requested) == 2
-    assert files_in(tmp_path) == [f"fashion-mnist/{file.name}"]
-    assert (tmp_path / "fashion-mnist" / file.name).read_bytes() == content
+    assert (folder / file.name).read_bytes() == content
+    others = [path.read_bytes() for path in folder.iterdir() if path.name != file.name]
+    assert others == ([content[:1000]] if before == "a damaged file" else [])
+
+
+def test_the_file_is_there_at_every_moment_while_a_damaged_one_is_replaced(tmp_path, labels, monkeypatch):
+    """Another process may be about to open it."""
+    file, content = labels
+    path = tmp_path / "fashion-mnist" / file.name
+    path.parent.mkdir()
+    path.write_bytes(content[:1000])
+    replace, present = os.replace, []
+
+    def watched(source, target):
+        present.append(path.exists())
+        replace(source, target)
+        present.append(path.exists())
+
+    monkeypatch.setattr(os, "replace", watched)
+    with http_server({file.name: content}) as server:
+        obtain(file, tmp_path, [server.url])
+    assert present == [True] * 4
 
 
 # --- where the files are looked for ---
@@ -333,6 +415,7 @@ def test_the_folder_is_the_argument_else_the_variable_else_the_cache(tmp_path, m
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "variable"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert data_folder(tmp_path / "argument") == tmp_path / "argument"
+    assert data_folder("~/images") == Path.home() / "images"  # the shell leaves --data-dir=~/images as it is
     assert data_folder() == tmp_path / "variable"
     monkeypatch.delenv("SCRATCHNET_DATA")
     assert data_folder() == tmp_path / "cache" / "scratchnet"
@@ -363,6 +446,60 @@ def test_without_mirrors_nothing_is_asked_and_no_folder_is_made(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SCRATCHNET_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(FashionMNISTUnavailable, match="environment variable SCRATCHNET_DATA"):
+        load(mirrors=())
+
+
+# --- the four files together ---
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Four files like the published ones, small: [(File, bytes)]."""
+    folder = tmp_path_factory.mktemp("small")
+    shapes = [(60, 28, 28), (60,), (10, 28, 28), (10,)]
+    arrays = [np.full(shape, i, np.uint8) for i, shape in enumerate(shapes)]
+    return [published(folder, file.name, array) for file, array in zip(FILES, arrays, strict=True)]
+
+
+def test_the_four_arrays_come_in_order(tmp_path, monkeypatch, small):
+    monkeypatch.setattr(fashion_mnist, "FILES", tuple(file for file, _ in small))
+    with http_server({file.name: content for file, content in small}) as server:
+        monkeypatch.setenv("SCRATCHNET_MIRROR", server.url)
+        downloaded, found = load(tmp_path), load(tmp_path, mirrors=())
+        assert len(server.requested) == 4
+    assert [array.shape for array in downloaded] == [(60, 28, 28), (60,), (10, 28, 28), (10,)]
+    assert [set(array.flat) for array in downloaded] == [{0}, {1}, {2}, {3}]
+    assert all(np.array_equal(*pair) for pair in zip(downloaded, found, strict=True))
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_what_is_there_and_intact_opens_no_socket_and_loads_no_requests(tmp_path, python, small, unpacked):
+    """load() in a process in which opening a socket would end it."""
+    for file, content in small:
+        path = tmp_path / (file.idx_name if unpacked else file.name)
+        path.write_bytes(gzip.decompress(content) if unpacked else content)
+    code = (
+        "import socket, sys\n"
+        "def refuse(*args, **kwargs): sys.exit('a socket was opened')\n"
+        "socket.socket = refuse\n"
+        "from scratchnet import fashion_mnist\n"
+        "from scratchnet.fashion_mnist import File\n"
+        f"fashion_mnist.FILES = {tuple(file for file, _ in small)}\n"
+        "fashion_mnist.load()\n"
+        "print('requests' in sys.modules)"
+    )
+    done = python("-c", code, SCRATCHNET_DATA=str(tmp_path))
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "False", "")
+
+
 # --- the real files ---
 
 
@@ -386,20 +523,6 @@ def test_the_real_dataset_is_downloaded_whole(tmp_path, real):
     assert abs(train_images.mean() - 72.94) < 0.01
 
 
-def test_what_is_there_and_intact_opens_no_socket_and_loads_no_requests(real, python):
-    """load() in a process in which opening a socket would end it."""
-    code = (
-        "import socket, sys\n"
-        "def refuse(*args, **kwargs): sys.exit('a socket was opened')\n"
-        "socket.socket = refuse\n"
-        "from scratchnet import fashion_mnist\n"
-        "fashion_mnist.load()\n"
-        "print('requests' in sys.modules)"
-    )
-    done = python("-c", code)
-    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
-
-
 def test_the_hashes_of_the_idx_files_inside_are_right(real):
     for file in FILES:
         plain = gzip.decompress(real[file.name])
@@ -407,7 +530,6 @@ def test_the_hashes_of_the_idx_files_inside_are_right(real):
         assert hashlib.sha256(plain).hexdigest() == file.idx_sha256
 
 
-def test_the_real_images_are_not_taken_for_mnist(tmp_path, real):
+def test_the_real_images_are_not_taken_for_mnist(real):
     for file in FILES:
-        (tmp_path / file.name).write_bytes(real[file.name])
-        assert not fashion_mnist._is_mnist(read_idx(tmp_path / file.name))
+        assert not fashion_mnist._is_mnist(gzip.decompress(real[file.name]))

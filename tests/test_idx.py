@@ -1,6 +1,7 @@
 """The IDX format: every type and shape survives a round trip, and no file does harm."""
 
 import gzip
+import os
 import struct
 import tracemalloc
 
@@ -70,12 +71,41 @@ def test_equal_arrays_give_equal_compressed_files(tmp_path):
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
 
 
-@pytest.mark.parametrize("dtype", ["i8", "u2", "f2", "bool", "complex64", "U3"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_the_name_decides_about_compression_unless_it_is_said(tmp_path, compress):
+    for name, said in [("a.gz" if compress else "a", None), ("b", compress), ("b.gz", compress)]:
+        write_idx(tmp_path / name, np.arange(5, dtype=np.uint8), compress=said)
+        assert (tmp_path / name).read_bytes().startswith(b"\x1f\x8b") == compress
+        assert read_idx(tmp_path / name).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "dtype", ["i8", "u2", "f2", "bool", "complex64", "U3", "datetime64[s]", "O", np.dtypes.StringDType()]
+)
 def test_a_type_that_idx_lacks_is_refused_and_the_old_file_stays(path, dtype):
     path.write_bytes(b"old")
     with pytest.raises(IdxError, match="convert the array to one of uint8, int8, int16, int32, float32, float64"):
         write_idx(path, np.zeros(3, dtype))
     assert path.read_bytes() == b"old"
+
+
+def test_a_length_beyond_32_bits_is_refused(path):
+    huge = np.broadcast_to(np.uint8(0), (1 << 32,))  # takes one byte
+    with pytest.raises(IdxError, match="stores lengths in 32 bits"):
+        write_idx(path, huge)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def fail(*args):
+        raise OSError("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="no space"):
+            write_idx(tmp_path / "a", np.zeros(3, np.uint8))
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
 
 
 # --- files that are not right ---
@@ -110,7 +140,7 @@ def test_a_wrong_file_is_named_with_what_came_and_what_was_wanted(path, content,
 
 
 @given(data=st.data(), array=arrays, compress=st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_a_mutated_file_gives_an_array_or_a_clear_error(path, data, array, compress):
     write_idx(path, array)
     content = bytearray(path.read_bytes())
