@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.backend import Array, to_device
+from scratchnet.backend import Array, to_device, to_host
 from scratchnet.data import Dataset, split
 from scratchnet.network import Network, mlp
 from scratchnet.optim import Adam
+from scratchnet.prepare import PREPARATIONS, Preparation
 from scratchnet.train import evaluate, fit
 
 # What random numbers are for. A stream depends on the seed and on its purpose alone, never on who ran first.
@@ -31,15 +32,31 @@ PURPOSES = ("split", "weights", "order", "dropout")
 # parameters push each other out of the caches.
 STACK = 4
 
+# Images that a preparation looks at.
+SEEN = 2000
+
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to initialize the network: `scheme` for the weights, `bias` for the biases (None: 0)."""
+    """One way to initialize the network.
+
+    `scheme` fills the weights and `bias` the biases (None: 0). Or `preparation`, one of `prepare.PREPARATIONS`, fills
+    the whole network, looking at the first SEEN training images of the seed.
+    """
 
     key: str
     label: str
-    scheme: init.Scheme
+    scheme: init.Scheme = init.zeros
     bias: init.Scheme | None = None
+    preparation: Preparation | None = None
+
+
+def named(name: str) -> Arm:
+    """The arm of a scheme in `init.SCHEMES` or of a preparation; ValueError, with near names, for others."""
+    name = init.resolve(name, {**init.SCHEMES, **PREPARATIONS})
+    if name in PREPARATIONS:
+        return Arm(name, name, preparation=PREPARATIONS[name])
+    return Arm(name, name, init.SCHEMES[name], init.BIASES.get(name))
 
 
 @dataclass(frozen=True)
@@ -89,10 +106,19 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, PURPOSES.index(purpose)]))
 
 
-def initialized(arm: Arm, seed: int, settings: Settings) -> Network:
-    """A network as `arm` starts it. Arms share the seed's weight stream, so U(−½, ½) is U(−y, y), only wider."""
+def initialized(
+    arm: Arm, seed: int, settings: Settings, images: np.ndarray | None = None, labels: np.ndarray | None = None
+) -> Network:
+    """A network as `arm` starts it; `images` and `labels` are what a preparation may look at.
+
+    Arms share the seed's weight stream, so U(−½, ½) is U(−y, y), only wider.
+    """
     weights = stream(seed, "weights")
-    return mlp(settings.sizes).apply(init.linear(arm.scheme, rng=weights, bias=arm.bias))
+    network = mlp(settings.sizes)
+    if arm.preparation is not None:
+        arm.preparation(network, images, labels, weights)
+        return network
+    return network.apply(init.linear(arm.scheme, rng=weights, bias=arm.bias))
 
 
 def train_stack(
@@ -111,9 +137,11 @@ def train_stack(
     training, validation = (np.stack(part) for part in zip(*parts, strict=True))
     masks = [stream(s, "dropout") for s in seeds]
     network = mlp(settings.sizes, dropout=settings.dropout, rng=masks, replicas=(len(arms), len(seeds)))
-    for a, arm in enumerate(arms):
-        for s, seed in enumerate(seeds):
-            network.theta[a, s] = initialized(arm, seed, settings).theta
+    for s, seed in enumerate(seeds):
+        seen = training[s, :SEEN]
+        X, y = to_host(images[seen]), to_host(labels[seen])
+        for a, arm in enumerate(arms):
+            network.theta[a, s] = initialized(arm, seed, settings, X, y).theta
     network.to(settings.device)
     losses = fit(
         network,

@@ -70,6 +70,81 @@ def losses(
     return figure
 
 
+def ranking(
+    title: str,
+    arms: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    loss_label: str,
+    dataset: str,
+    stand_in: bool = False,
+    note: str = "",
+) -> Figure:
+    """Many arms at a glance, one a row, the best at the top: a dot a seed and a bar at the mean.
+
+    `arms` maps a label to (losses, accuracies in %), each of shape (seeds,). On the left the loss, on a logarithmic
+    scale and named `loss_label`; on the right the accuracy.
+    """
+    order = sorted(arms, key=lambda label: float(np.mean(arms[label][1])))
+    figure = Figure(figsize=(10, 1.6 + 0.27 * len(order)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for row, label in enumerate(order):
+        for axes, values in zip((left, right), arms[label], strict=True):
+            values = values[np.isfinite(values)]
+            axes.plot(values, np.full(len(values), row), "o", color=COLORS[5], markersize=4.5, alpha=0.8)
+            if len(values):
+                axes.plot([values.mean()], [row], "|", color=COLORS[0], markersize=13, markeredgewidth=2.2)
+    left.set_xscale("log")
+    left.set_xlabel(loss_label)
+    right.set_xlabel("Validation accuracy, %")
+    left.set_yticks(range(len(order)), order)
+    left.set_ylim(-0.7, len(order) - 0.3)
+    for axes in (left, right):
+        _bare(axes)
+        axes.grid(color="0.92", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+    _heading(figure, title, f"a dot a seed, a bar at the mean{'; ' + note if note else ''}", dataset, stand_in)
+    return figure
+
+
+def histograms(
+    title: str, samples: Mapping[str, np.ndarray], densities: Mapping[str, Callable[[np.ndarray], np.ndarray] | None]
+) -> Figure:
+    """A grid of weight histograms, one a scheme, with the density that each scheme promises drawn over it.
+
+    Zeros are left out where a density is given, since they are a peak that no density has. Where a scheme takes only
+    a few values (no density), there is a bar for each, with its share.
+    """
+    columns = 5
+    rows = -(-len(samples) // columns)
+    figure = Figure(figsize=(13, 1.9 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(samples) :]:
+        axes.set_axis_off()
+    for axes, (label, W) in zip(grid.flat, samples.items(), strict=False):
+        axes.set_title(label, fontsize=10)
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+        axes.locator_params(axis="x", nbins=4)
+        density = densities[label]
+        if density is None:
+            values, counts = np.unique(W, return_counts=True)
+            width = 0.1 * max(float(np.ptp(values)), 0.1)
+            bars = axes.bar(values, counts / W.size, width=width, color=COLORS[5])
+            axes.bar_label(bars, [f"{100 * count / W.size:.4g} %" for count in counts], fontsize=8, padding=2)
+            axes.set_ylim(0, 1.25)
+            axes.set_xlim(values.min() - 4 * width, values.max() + 4 * width)
+        else:
+            weights = W[W != 0]
+            axes.hist(weights, bins=60, density=True, color=COLORS[5])
+            margin = 0.08 * float(np.ptp(weights))
+            x = np.linspace(weights.min() - margin, weights.max() + margin, 600)
+            axes.plot(x, density(x), color=COLORS[1], linewidth=1.6)
+    _heading(figure, title, "blue: a sample; orange: the density that is promised", "", False)
+    return figure
+
+
 def samples(
     images: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, dataset: str, stand_in: bool = False
 ) -> Figure:

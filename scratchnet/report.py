@@ -19,6 +19,7 @@ from scratchnet.experiment import Arm, Run, Settings
 from scratchnet.files import replacing
 from scratchnet.statistics import Interval, interval, paired_difference
 
+MANY = 4  # arms; more have too many pairs to read
 CHANCE = 0.1  # the accuracy of a blind guess among ten classes of equal size
 
 
@@ -29,27 +30,28 @@ class Comparison:
     key: str
     title: str
     arms: tuple[Arm, ...]
-    lesson: Mapping[str, tuple[float, float]]
+    lesson: Mapping[str, tuple[float, float]] | None = None  # None: not a comparison of the lesson
 
 
 def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], settings: Settings) -> str:
     """The comparison in the lesson's terms: accuracy on the validation images, loss of the last training batch."""
-    rows = [["", "validation accuracy", "training loss", "lesson: accuracy", "loss"]]
+    rows = [["", "validation accuracy", "training loss"]]
+    if comparison.lesson is not None:
+        rows[0] += ["lesson: accuracy", "loss"]
     for arm in comparison.arms:
         some = runs[arm.key]
         accuracy = interval([100 * run.validation_accuracy for run in some])
         loss = interval([_last_loss(run) for run in some])
         diverged = sum(run.diverged for run in some)
-        lesson = comparison.lesson.get(arm.key)
-        rows.append(
-            [
-                arm.label + (f" (diverged in {diverged} of {len(some)} seeds)" if diverged else ""),
-                _plus_minus(accuracy, "{:.2f}", " %"),
-                _plus_minus(loss, "{:.3f}" if abs(loss.mean) < 100 else "{:.0f}", ""),
-                f"{lesson[0]:.3f} %" if lesson else "–",
-                f"{lesson[1]:.3f}" if lesson else "–",
-            ]
-        )
+        row = [
+            arm.label + (f" (diverged in {diverged} of {len(some)} seeds)" if diverged else ""),
+            _plus_minus(accuracy, "{:.2f}", " %"),
+            _plus_minus(loss, "{:.3f}" if abs(loss.mean) < 100 else "{:.0f}", ""),
+        ]
+        if comparison.lesson is not None:
+            reported = comparison.lesson.get(arm.key)
+            row += [f"{reported[0]:.3f} %", f"{reported[1]:.3f}"] if reported else ["–", "–"]
+        rows.append(row)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
@@ -65,9 +67,20 @@ def _last_loss(run: Run) -> float:
 
 
 def verdicts(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """One sentence for each pair of arms, or for a single arm against chance: only what the seeds allow."""
+    """One sentence for each pair of arms, or for a single arm against chance: only what the seeds allow.
+
+    Of more than MANY arms, the one with the best mean is compared with each of the others. Every interval holds 95 %
+    by itself; of twenty of them, one is expected to miss.
+    """
     labels = {arm.key: arm.label for arm in comparison.arms}
     accuracy = {key: [100 * run.validation_accuracy for run in runs[key]] for key in labels}
+    if len(labels) > MANY:
+        best = max(labels, key=lambda key: float(np.mean(accuracy[key])))
+        return [
+            _sentence(labels[best], labels[key], paired_difference(accuracy[best], accuracy[key]))
+            for key in sorted(labels, key=lambda key: -float(np.mean(accuracy[key])))
+            if key != best
+        ]
     if len(labels) == 1:
         [(key, label)] = labels.items()
         above = interval([value - 100 * CHANCE for value in accuracy[key]])

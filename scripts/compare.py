@@ -13,15 +13,18 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scratchnet import init
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset, load
-from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, stream
+from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, named, stream
 from scratchnet.fashion_mnist import FashionMNISTUnavailable
 from scratchnet.files import set_aside
+from scratchnet.init import SCHEMES
+from scratchnet.prepare import PREPARATIONS
 from scratchnet.report import Comparison, results, table, verdicts, write_json
 
 # --- settings -------------------------------------------------------------------------------------------------
@@ -55,7 +58,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     keys = [comparison.key for comparison in COMPARISONS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("comparisons", nargs="*", metavar="COMPARISON", help=f"any of: {', '.join(keys)}")
-    parser.add_argument("--list", action="store_true", help="list the comparisons and their arms, and stop")
+    parser.add_argument(
+        "--arms", type=_arms, metavar="NAME,…", help="compare these initializations instead, or: all (see --list)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the comparisons and all arms, and stop")
     parser.add_argument(
         "--dataset", choices=DATASETS, default="auto", help="auto: Fashion-MNIST, else the stand-in (default)"
     )
@@ -76,6 +82,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if unknown := [key for key in args.comparisons if key not in keys]:
         parser.error(f"there is no comparison {unknown[0]!r}; there are {', '.join(keys)}")
+    if args.arms and args.comparisons:
+        parser.error(f"--arms makes a comparison of its own: leave out {' '.join(args.comparisons)}, or --arms")
     args.seeds = args.seeds or (QUICK["seeds"] if args.quick else 5)
     args.epochs = args.epochs or (QUICK["epochs"] if args.quick else 2)
     return args
@@ -94,6 +102,17 @@ def _whole(least: int):  # type: ignore[no-untyped-def]
     return parse
 
 
+def _arms(text: str) -> tuple[Arm, ...]:
+    names = [*SCHEMES, *PREPARATIONS] if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        arms = tuple(dict.fromkeys(named(name) for name in names))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not arms:
+        raise argparse.ArgumentTypeError(f"{text!r} came, and names with commas between them are wanted")
+    return arms
+
+
 def _positive(text: str) -> float:
     try:
         value = float(text)
@@ -110,9 +129,12 @@ def _positive(text: str) -> float:
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     chosen = [c for c in COMPARISONS if c.key in args.comparisons or not args.comparisons]
+    if args.arms:
+        chosen = [Comparison("chosen-arms", "Chosen arms", args.arms)]
     if args.list:
         for comparison in COMPARISONS:
             print(f"{comparison.key:20}{comparison.title}: {', '.join(arm.label for arm in comparison.arms)}")
+        print(f"{'--arms':20}{', '.join([*SCHEMES, *PREPARATIONS])}")
         return 0
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -132,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
         except Unfinished as stopped:
             unfinished, finished = stopped, stopped.runs
         show(chosen, finished, dataset, settings, args, unfinished)
-    except (FashionMNISTUnavailable, DeviceError, OSError, MemoryError) as error:
+    except (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError) as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -221,14 +243,19 @@ def figures(
             arm.label: np.array([run.training_loss[: args.first_batches] for run in runs[arm.key]])
             for arm in comparison.arms
         }
-        made[comparison.key] = partial(
-            plots.losses,
-            comparison.title,
-            curves,
-            dataset=dataset.title,
-            stand_in=dataset.stand_in,
-            note=look,
-        )
+        common: dict[str, Any] = {"dataset": dataset.title, "stand_in": dataset.stand_in, "note": look}
+        if len(curves) <= len(plots.COLORS):
+            made[comparison.key] = partial(plots.losses, comparison.title, curves, **common)
+        else:  # more lines than anyone can tell apart
+            rows = {
+                arm.label: (
+                    curves[arm.label].mean(axis=1),
+                    np.array([100 * run.validation_accuracy for run in runs[arm.key]]),
+                )
+                for arm in comparison.arms
+            }
+            first = f"Training loss, mean of the first {args.first_batches} batches"
+            made[comparison.key] = partial(plots.ranking, comparison.title, rows, loss_label=first, **common)
     for name, figure in tqdm(made.items(), desc="drawing figures", disable=None):
         plots.save(figure(), args.out / f"{name}.png")
 

@@ -116,13 +116,32 @@ def test_without_network_it_does_its_job_on_the_stand_in_and_says_so_everywhere(
 def test_list_prints_the_comparisons_and_trains_nothing(python, tmp_path):
     done = python(SCRIPT, "--list", "--out", tmp_path / "out")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == COMPARISONS
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [*COMPARISONS, "--arms"]
+    assert "looks_linear" in done.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_any_initializations_can_be_compared_by_name(python, tmp_path, dataset):
+    names = "he_normal,lsuv,xavier_uniform,orthogonal,looks_linear,sparse,torch,edge_of_chaos"
+    done = python(
+        *(SCRIPT, "--arms", names, "--quick", "--seeds", 2, "--dataset", dataset.name, "--out", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    read = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    keys = [arm["key"] for arm in read["comparisons"][0]["arms"]]
+    resolved = names.replace("xavier", "glorot").replace("torch", "torch_linear").split(",")
+    assert keys == resolved
+    assert done.stdout.count("→") == 7  # the best against each of the others
+    assert "lesson" not in done.stdout
+    assert (tmp_path / "chosen-arms.png").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--arms", "he_norml"], "there is no initialization 'he_norml'; did you mean he_normal"),
+        (["--arms", ","], "',' came, and names with commas between them are wanted"),
+        (["defaults", "--arms", "lsuv"], "--arms makes a comparison of its own"),
         (["zeros-vs-one"], "there is no comparison 'zeros-vs-one'; there are zeros-vs-ones, uniform-baseline"),
         (["--seeds", "0"], "'0' came, and a whole number of at least 1 is wanted"),
         (["--epochs", "two"], "'two' came, and a whole number"),

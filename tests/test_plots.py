@@ -84,3 +84,25 @@ def test_a_saved_figure_is_a_png(tmp_path):
     plots.save(plots.losses("t", curves(1), dataset="x"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_ranking_has_the_best_arm_at_the_top_and_a_dot_for_every_seed():
+    arms = {"worse": (np.array([1.0, 2.0]), np.array([50.0, 52.0])), "better": (np.ones(2), np.array([80.0, 81.0]))}
+    figure = plots.ranking("t", arms, loss_label="loss", dataset="x")
+    left, right = figure.axes
+    drawn(figure)
+    assert [label.get_text() for label in left.get_yticklabels()] == ["worse", "better"]
+    assert left.get_xscale() == "log"
+    dots = [line for line in right.get_lines() if line.get_marker() == "o"]
+    assert [line.get_xdata().tolist() for line in dots] == [[50, 52], [80, 81]]
+
+
+def test_histograms_of_weights_have_their_density_or_a_labelled_bar_a_value():
+    W = np.random.default_rng(0).normal(size=(50, 50))
+    few = np.eye(10)
+    figure = plots.histograms("t", {"normal": W, "eye": few}, {"normal": lambda x: 0 * x, "eye": None})
+    drawn(figure)
+    first, second, *rest = figure.axes
+    assert len(first.get_lines()) == 1
+    assert [text.get_text() for text in second.texts] == ["90 %", "10 %"]
+    assert not any(axes.axison for axes in rest)

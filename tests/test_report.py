@@ -96,3 +96,15 @@ def test_results_are_json_with_null_where_there_is_no_number(tmp_path, dataset):
     assert first["training_loss"] == [[2.0, 1.0], [2.0, 1.0]]
     assert second["training_loss"] == [[1.0, None], [1.0, None]]
     assert (first["diverged"], second["diverged"]) == ([False, False], [True, True])
+
+
+def test_of_many_arms_the_best_is_compared_with_each_of_the_others():
+    arms = tuple(Arm(key, key.upper()) for key in "abcdef")
+    sentences = verdicts(Comparison("x", "X", arms), {k: runs(k, 0.1 * i, 0.1 * i) for i, k in enumerate("abcdef")})
+    assert len(sentences) == 5
+    assert all(sentence.startswith("F ") for sentence in sentences)
+
+
+def test_a_comparison_that_is_not_the_lessons_has_no_column_for_it():
+    text = table(Comparison("x", "X", (A, B)), {"a": runs("a", 0.1, 0.2), "b": runs("b", 0.1, 0.2)}, Settings())
+    assert "lesson" not in text

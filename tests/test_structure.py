@@ -18,12 +18,15 @@ READING_ORDER = [
     "loss",
     "gradcheck",
     "optim",
+    "meanfield",
     "init",
     "network",
+    "prepare",
     "train",
     "statistics",
     "experiment",
     "report",
+    "theory",
     "plots",
 ]
 
