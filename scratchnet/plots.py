@@ -81,8 +81,8 @@ def ranking(
 ) -> Figure:
     """Many arms at a glance, one a row, the best at the top: a dot a seed and a bar at the mean.
 
-    `arms` maps a label to (losses, accuracies in %), each of shape (seeds,). On the left the loss, on a logarithmic
-    scale and named `loss_label`; on the right the accuracy.
+    `arms` maps a label to (losses, accuracies in %), each of shape (seeds,). On the left the loss, named
+    `loss_label`, on a logarithmic scale where arms differ by orders of magnitude; on the right the accuracy.
     """
     order = sorted(arms, key=lambda label: float(np.mean(arms[label][1])))
     figure = Figure(figsize=(10, 1.6 + 0.27 * len(order)), layout="constrained")
@@ -93,7 +93,11 @@ def ranking(
             axes.plot(values, np.full(len(values), row), "o", color=COLORS[5], markersize=4.5, alpha=0.8)
             if len(values):
                 axes.plot([values.mean()], [row], "|", color=COLORS[0], markersize=13, markeredgewidth=2.2)
-    left.set_xscale("log")
+    means = np.array(
+        [float(np.mean(losses[np.isfinite(losses)])) for losses, _ in arms.values() if np.isfinite(losses).any()]
+    )
+    if len(means) and means.min() > 0 and means.max() / means.min() > LOG_SCALE_ABOVE:
+        left.set_xscale("log")
     left.set_xlabel(loss_label)
     right.set_xlabel("Validation accuracy, %")
     left.set_yticks(range(len(order)), order)

@@ -113,7 +113,7 @@ def weight_norm(network: Network, X: Array, *, rng: np.random.Generator) -> None
 
         w_j ← w_j/s_j    b_j ← −μ_j/s_j
 
-    (the 0.05 cancels.) Each unit's kink thus lies in the middle of its data, as batch normalization would put it.
+    The 0.05 cancels. Each unit's kink thus lies in the middle of its data, as batch normalization would put it.
     Fails where a unit does not vary: images that are all equal. Source: Salimans & Kingma 2016, NeurIPS, §3,
     eq. 5–6; there the length of w is a parameter of its own, here the plain W and b are trained from the same start.
     """
@@ -136,9 +136,9 @@ def krahenbuhl(network: Network, X: Array, *, rng: np.random.Generator) -> None:
 
     for the random linear loss Σ_ij η_ij z_ij, η ~ N(0, 1), since nothing is known of the real one. Multiply W_k by
     r_k, and the biases by c_k = r_1⋯r_k, so that every kink stays where it is. With K layers, the outputs of layer k
-    become c_k times as large, and the gradients that come back to them c_K/c_k times. Their product, with the inputs
-    c_(k−1) times as large, is dW_k: c_K/r_k times as large, so that C_k becomes C_k·c_K/r_k². With C̃ the geometric
-    mean of all C_k,
+    become c_k times as large, and the gradients that come back to them c_K/c_k times. dW_k is the product of those
+    and of the inputs, which are c_(k−1) times as large: it becomes c_K/r_k times as large, and C_k becomes
+    C_k·c_K/r_k². With C̃ the geometric mean of all C_k,
 
         r_k = √(C_k/C̃)
 
@@ -245,13 +245,14 @@ def hinge_bias(network: Network, X: Array, *, rng: np.random.Generator) -> None:
 
 
 def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: init.Scheme = init.he_normal) -> None:
-    """The network's output is exactly 0 for every input, and its gradients are not.
+    """The network's output is 0 for every input, and its gradients are not.
 
     Two copies of a network half as wide, drawn by `scheme`, with opposite output weights: f(x) = h(x) − h(x) = 0. So
     the start adds no random function to what is learned, and the loss starts at ln(classes). The copies' units are
-    the even and the odd ones, and see only their own copy; biases are 0. Dropout, while training, hits the
-    copies differently, and ends this. Fails for odd hidden widths. Source: Chizat, Oyallon & Bach 2019, NeurIPS,
-    the doubling trick.
+    the even and the odd ones, and see only their own copy; biases are 0. Output weights are rounded to ± powers of 2,
+    for which f is 0 to the last bit in float32 where the hidden widths are multiples of 32, and elsewhere as small
+    as rounding. Dropout, while training, hits the copies differently, and ends this. Fails for odd hidden widths.
+    Source: Chizat, Oyallon & Bach 2019, NeurIPS, the doubling trick.
     """
     *hidden, last = _linears(network)
     if not hidden:
@@ -266,11 +267,11 @@ def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: init.Sc
             else:
                 W = scheme((*replicas, n_in // 2, n_out // 2), rng=rng)
                 layer.W[..., 0::2, 0::2] = layer.W[..., 1::2, 1::2] = W
-        # h(x) − h(x) must survive rounding, in whatever order a product of matrices sums. The members of a pair are
-        # neighbours, so they fall into one block of any even size and are treated alike; a hidden unit's terms
-        # from the other copy are 0 and change no sum. At the end, sums of the even and of the odd terms, each in
-        # the same order, are opposite, as rounding is symmetric; and in a sum that goes pair after pair, h·a − h·a
-        # is 0 if h·a needs no rounding (a fused multiply-add rounds only one of the two), hence a = ±2^p.
+        # h(x) − h(x) must survive rounding, and a matrix product may sum in any order. If it sums pair after pair,
+        # h·a − h·a is 0 where h·a needs no rounding (a fused multiply-add rounds only one of the two): a = ±2^p. If it
+        # keeps several partial sums, by k mod 2, 4, …, then those of even and of odd k see the same terms in the
+        # same order, up to sign, and rounding is symmetric. What breaks this is a remainder that is summed in
+        # another way than the rest, so widths matter: OpenBLAS's AVX2 kernels need multiples of 8, SSE3's of 32.
         *replicas, n_in, n_out = last.W.shape
         A = scheme((*replicas, n_in // 2, n_out), rng=rng)
         if not A.all():
@@ -286,9 +287,9 @@ def looks_linear(network: Network, *, rng: np.random.Generator) -> None:
         first W = [Q, −Q]    hidden W = [Q, −Q; −Q, Q]    last W = [Q; −Q]
 
     Units come in pairs that see y and −y, and ReLU(y) − ReLU(−y) = y: the next layer's weights put y together again.
-    Layers of one width keep lengths forward and backward through any depth, and gradients are not shattered:
-    neighbouring examples have the same. Fails for other activations and for odd hidden widths. Source:
-    Balduzzi, Frean, Leary, Lewis, Ma & McWilliams 2017, ICML; Burkholz & Dubatovka 2019, NeurIPS.
+    Layers of one width keep lengths forward and backward through any depth, and gradients are not shattered: at first
+    all examples have the same Jacobian. Fails for other activations and for odd hidden widths. Source: Balduzzi, Frean,
+    Leary, Lewis, Ma & McWilliams 2017, ICML; Burkholz & Dubatovka 2019, NeurIPS.
     """
     _need_activations(network, "looks_linear", ReLU)
     *hidden, last = linears = _linears(network)

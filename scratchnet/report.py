@@ -69,15 +69,17 @@ def _last_loss(run: Run) -> float:
 def verdicts(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """One sentence for each pair of arms, or for a single arm against chance: only what the seeds allow.
 
-    Of more than MANY arms, the one with the best mean is compared with each of the others. Every interval holds 95 %
-    by itself; of twenty of them, one is expected to miss.
+    Of more than MANY arms, the one with the best mean is compared with each of the others. It was chosen after the
+    fact, and among twenty intervals of 95 % one is expected to miss; so these are wider: 5 % divided by the number of
+    all pairs (Bonferroni), and hold together, whichever arm is chosen, in at least 95 % of cases.
     """
     labels = {arm.key: arm.label for arm in comparison.arms}
     accuracy = {key: [100 * run.validation_accuracy for run in runs[key]] for key in labels}
     if len(labels) > MANY:
         best = max(labels, key=lambda key: float(np.mean(accuracy[key])))
+        level, together = 1 - 0.05 / math.comb(len(labels), 2), "95 % for all pairs together"
         return [
-            _sentence(labels[best], labels[key], paired_difference(accuracy[best], accuracy[key]))
+            _sentence(labels[best], labels[key], paired_difference(accuracy[best], accuracy[key], level), together)
             for key in sorted(labels, key=lambda key: -float(np.mean(accuracy[key])))
             if key != best
         ]
@@ -91,15 +93,15 @@ def verdicts(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> list[
     ]
 
 
-def _sentence(a: str, b: str, difference: Interval) -> str:
+def _sentence(a: str, b: str, difference: Interval, level: str = "95 %") -> str:
     if math.isnan(difference.low):
         return f"{a} and {b}: {difference.mean:+.2f} points with one seed, which shows nothing of the spread."
-    bounds = f"(95 %: {difference.low:+.2f} to {difference.high:+.2f})"
+    bounds = f"({level}: {difference.low:+.2f} to {difference.high:+.2f})"
     if not difference.excludes_zero:
         return f"{a} and {b} cannot be told apart: {difference.mean:+.2f} points {bounds}."
     if difference.mean > 0:
         return f"{a} is ahead of {b} by {difference.mean:.2f} points {bounds}."
-    bounds = f"(95 %: {-difference.high:+.2f} to {-difference.low:+.2f})"
+    bounds = f"({level}: {-difference.high:+.2f} to {-difference.low:+.2f})"
     return f"{b} is ahead of {a} by {-difference.mean:.2f} points {bounds}."
 
 

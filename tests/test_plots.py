@@ -87,7 +87,7 @@ def test_a_saved_figure_is_a_png(tmp_path):
 
 
 def test_a_ranking_has_the_best_arm_at_the_top_and_a_dot_for_every_seed():
-    arms = {"worse": (np.array([1.0, 2.0]), np.array([50.0, 52.0])), "better": (np.ones(2), np.array([80.0, 81.0]))}
+    arms = {"worse": (np.array([100.0, 200.0]), np.array([50.0, 52.0])), "better": (np.ones(2), np.array([80.0, 81.0]))}
     figure = plots.ranking("t", arms, loss_label="loss", dataset="x")
     left, right = figure.axes
     drawn(figure)

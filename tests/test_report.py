@@ -105,6 +105,18 @@ def test_of_many_arms_the_best_is_compared_with_each_of_the_others():
     assert all(sentence.startswith("F ") for sentence in sentences)
 
 
+def test_the_intervals_of_many_arms_hold_all_together(rng):
+    """Ten equal arms: the best, chosen after the fact, is ahead of another in no more than one case in twenty."""
+    arms = tuple(Arm(f"arm{i}", f"arm{i}") for i in range(10))
+    false_alarms = 0
+    for _ in range(100):
+        some = {arm.key: runs(arm.key, *rng.normal(0.5, 0.01, size=5)) for arm in arms}
+        sentences = verdicts(Comparison("x", "X", arms), some)
+        assert all("95 % for all pairs together" in sentence for sentence in sentences)
+        false_alarms += any("ahead" in sentence for sentence in sentences)
+    assert false_alarms <= 12
+
+
 def test_a_comparison_that_is_not_the_lessons_has_no_column_for_it():
     text = table(Comparison("x", "X", (A, B)), {"a": runs("a", 0.1, 0.2), "b": runs("b", 0.1, 0.2)}, Settings())
     assert "lesson" not in text

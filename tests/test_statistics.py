@@ -12,6 +12,7 @@ from scratchnet.statistics import interval, paired_difference, t_quantile
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 30, 100, 5000])
 def test_t_quantile_equals_scipys(df):
     assert math.isclose(t_quantile(df), scipy.stats.t.ppf(0.975, df), rel_tol=1e-5)
+    assert math.isclose(t_quantile(df, 0.9998), scipy.stats.t.ppf(0.9999, df), rel_tol=1e-3)
 
 
 def test_interval_equals_scipys(rng):
