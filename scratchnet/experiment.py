@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.backend import Array, to_device, to_host
+from scratchnet.backend import Array, free_bytes, like, to_device, to_host
 from scratchnet.data import Dataset, split
 from scratchnet.network import Network, mlp
 from scratchnet.optim import Adam
 from scratchnet.prepare import PREPARATIONS, Preparation
-from scratchnet.train import evaluate, fit
+from scratchnet.train import EVALUATION_BATCH, evaluate, fit
 
 # What random numbers are for. A stream depends on the seed and on its purpose alone, never on who ran first.
 PURPOSES = ("split", "weights", "order", "dropout")
@@ -138,7 +135,7 @@ def train_stack(
     masks = [stream(s, "dropout") for s in seeds]
     network = mlp(settings.sizes, dropout=settings.dropout, rng=masks, replicas=(len(arms), len(seeds)))
     for s, seed in enumerate(seeds):
-        seen = training[s, :SEEN]
+        seen = like(training[s, :SEEN], images)
         X, y = to_host(images[seen]), to_host(labels[seen])
         for a, arm in enumerate(arms):
             network.theta[a, s] = initialized(arm, seed, settings, X, y).theta
@@ -173,10 +170,13 @@ def compare(
     """Train every arm with every seed; one Run for each, in the order of the seeds, then of the arms.
 
     On a CPU the work is spread over `jobs` processes (default: one a core) with one BLAS thread each. The numbers
-    do not depend on `jobs`. On a GPU everything is one stack. Progress is shown on stderr where that is a terminal.
+    do not depend on `jobs`. On a GPU everything is one stack, or several where memory asks for it. Progress is shown
+    on stderr where that is a terminal.
 
     Raises Unfinished, with the runs that are complete, on Ctrl-C or when a worker process dies.
     """
+    from concurrent.futures.process import BrokenProcessPool
+
     from tqdm import tqdm
 
     keys = [arm.key for arm in arms]
@@ -213,11 +213,12 @@ def _trained(
 ) -> Iterator[list[Run]]:
     """The runs, as they are finished; `report(n)` is told how many steps of single networks are done."""
     if settings.device != "cpu":
-        images = to_device(dataset.images, settings.device)
-        labels = to_device(dataset.labels, settings.device)
-        done = iter(range(1, sys.maxsize))
-        yield train_stack(arms, seeds, images, labels, settings, lambda: report(next(done) * len(arms) * len(seeds)))
+        yield from _trained_on_gpu(arms, dataset, settings, seeds, report)
         return
+    # Only this needs processes, and `import scratchnet` is a quarter faster without them.
+    import multiprocessing
+    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+
     chunks = [arms[i : i + STACK] for i in range(0, len(arms), STACK)]
     units = [(chunk, [seed]) for seed in seeds for chunk in chunks]
     jobs = min(jobs or cores(), len(units))
@@ -227,7 +228,7 @@ def _trained(
     progress, stop = context.Value("q", 0), context.Value("b", 0, lock=False)
     arguments = (shared, dataset.images.shape, dataset.labels, settings, progress, stop)
     with ProcessPoolExecutor(jobs, context, _start_worker, arguments) as pool:
-        with _inherited_by_workers():
+        with workers_with_one_thread():
             waiting: set[Future[list[Run]]] = {pool.submit(_work, *unit) for unit in units}
         try:
             while waiting:
@@ -240,13 +241,55 @@ def _trained(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _trained_on_gpu(
+    arms: Sequence[Arm], dataset: Dataset, settings: Settings, seeds: Sequence[int], report: Callable[[int], Any]
+) -> Iterator[list[Run]]:
+    """Stacks of all arms and of as many seeds as fit into the GPU's free memory, one stack after the other."""
+    images = to_device(dataset.images, settings.device)
+    labels = to_device(dataset.labels, settings.device)
+    seeds_at_once, arms_at_once = stack_sizes(len(arms), len(seeds), bytes_of_a_network(settings), free_bytes())
+    done = 0
+    for s in range(0, len(seeds), seeds_at_once):
+        for a in range(0, len(arms), arms_at_once):
+            some_seeds, some_arms = seeds[s : s + seeds_at_once], arms[a : a + arms_at_once]
+            networks = len(some_seeds) * len(some_arms)
+
+            def on_step(networks: int = networks) -> None:
+                nonlocal done
+                done += networks
+                report(done)
+
+            yield train_stack(some_arms, some_seeds, images, labels, settings, on_step)
+
+
+def bytes_of_a_network(settings: Settings) -> int:
+    """What one network of a stack takes while it trains, roughly, and not less.
+
+    θ, its gradient and Adam's two sums; and for each example of a batch, of training or of evaluation, each layer's
+    input, its output and a few intermediate results of the same size.
+    """
+    sizes = settings.sizes
+    parameters = sum(n * m + m for n, m in itertools.pairwise(sizes))
+    units = sizes[0] + 6 * sum(sizes[1:])
+    return 4 * (4 * parameters + units * max(settings.batch_size, EVALUATION_BATCH))
+
+
+def stack_sizes(arms: int, seeds: int, bytes_each: int, free: int) -> tuple[int, int]:
+    """(seeds, arms) to train at once: all, or else fewer seeds, or else one seed and fewer arms; never none.
+
+    Whole seeds are preferred, since the arms of a seed share its batches and masks. A fifth of the memory is left.
+    """
+    room = max(1, int(0.8 * free) // bytes_each)
+    return (min(seeds, room // arms), arms) if room >= arms else (1, room)
+
+
 def cores() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def _inherited_by_workers() -> Iterator[None]:
+def workers_with_one_thread() -> Iterator[None]:
     """While worker processes are started: one BLAS thread, and Ctrl-C is this process's business alone.
 
     One thread each is faster than two threads in one process, and makes the numbers the same for any number of
@@ -281,15 +324,17 @@ def _start_worker(
     shared: Any, shape: tuple[int, int], labels: np.ndarray, settings: Settings, progress: Any, stop: Any
 ) -> None:
     images = np.frombuffer(shared, np.float32).reshape(shape)
-    _worker.update(images=images, labels=labels, settings=settings, progress=progress, stop=stop)
+    _worker.update(images=images, labels=labels, settings=settings, progress=progress, stop=stop, parent=os.getppid())
 
 
 def _work(arms: Sequence[Arm], seeds: Sequence[int]) -> list[Run]:
-    progress, stop = _worker["progress"], _worker["stop"]
+    progress, stop, parent = _worker["progress"], _worker["stop"], _worker["parent"]
 
     def on_step() -> None:
         if stop.value:
             raise _Stopped
+        if os.getppid() != parent:  # it was killed, and nobody waits for this any more
+            os._exit(1)
         with progress.get_lock():
             progress.value += len(arms) * len(seeds)
 

@@ -15,6 +15,7 @@ Ganguli 2016, NeurIPS, eq. 3). Going back, a gradient's mean square changes per 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ import numpy as np
 Activation = Any
 
 FAR = 12.0  # standard deviations; beyond, the normal density is below 1e-31
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(300)
+NODES = 300  # of the quadrature on each smooth piece
 
 
 def expectation(f: Callable[[np.ndarray], np.ndarray], *, kinks: Sequence[float] = (0.0,)) -> float:
@@ -35,13 +36,17 @@ def expectation(f: Callable[[np.ndarray], np.ndarray], *, kinks: Sequence[float]
     A rule for smooth functions converges slowly across a kink (ReLU's at 0), so each smooth piece gets its own.
     Good to about 1e-12 where f is smooth on each piece and grows slower than e^(z²/2).
     """
+    nodes, weights = _gauss_legendre(NODES)
     ends = [-FAR, *sorted(k for k in kinks if -FAR < k < FAR), FAR]
     total = 0.0
     for a, b in itertools.pairwise(ends):
-        z = (a + b) / 2 + (b - a) / 2 * NODES
+        z = (a + b) / 2 + (b - a) / 2 * nodes
         density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        total += (b - a) / 2 * float(np.sum(WEIGHTS * f(z) * density))
+        total += (b - a) / 2 * float(np.sum(weights * f(z) * density))
     return total
+
+
+_gauss_legendre = functools.cache(np.polynomial.legendre.leggauss)
 
 
 def second_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (0.0,)) -> float:

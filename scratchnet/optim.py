@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scratchnet.backend import Array, on_host
+from scratchnet.backend import Array, adam_kernel, on_host
 
 # Elements of a vector that are worked on at a time: 128 KiB of float32 for each of the four or five vectors
 # stay in a core's second-level cache, instead of passing through memory once for every operation.
@@ -95,6 +95,9 @@ class Adam:
         # √v̂ = √v_sum/√v_weights: take that constant out of the fraction, and it costs nothing
         rate = self.learning_rate / m_weights * math.sqrt(v_weights)
         epsilon = self.epsilon * math.sqrt(v_weights)
+        if not on_host(self.theta):  # a GPU has no trouble with denormal numbers: nothing is flushed
+            adam_kernel()(self.grad, beta1, beta2, rate, epsilon, self.theta, self.m_sum, self.v_sum)
+            return
         for theta, g, m_sum, v_sum in blocks(self.theta, self.grad, self.m_sum, self.v_sum):
             m_sum *= beta1
             m_sum += g

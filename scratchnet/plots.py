@@ -111,6 +111,36 @@ def ranking(
     return figure
 
 
+def growth(title: str, xlabel: str, x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
+    """Milliseconds over a size on a logarithmic scale. Where times differ by more than fourfold, theirs is too, and a
+    straight line is a power of the size.
+    """
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for i, (label, y) in enumerate(curves.items()):
+        axes.plot(x, y, color=COLORS[i], linestyle=DASHES[i], marker="o", markersize=4, label=label)
+    axes.set_xscale("log")
+    axes.set_xticks(x, [f"{value:,}" for value in x])
+    drawn = np.concatenate(list(curves.values()))
+    if drawn.max() / drawn.min() < 4:
+        axes.set_ylim(0, 1.1 * drawn.max())
+    else:
+        axes.set_yscale("log")
+        ticks = [t for k in range(-4, 5) for t in (10.0**k, 2 * 10.0**k, 5 * 10.0**k)]
+        low, high = axes.get_ylim()
+        axes.set_yticks([t for t in ticks if low <= t <= high])
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel("Milliseconds a step and network")
+    _bare(axes)
+    axes.grid(color="0.92", linewidth=0.8)
+    axes.set_axisbelow(True)
+    _label_lines(figure, axes)
+    _heading(figure, title, "one process, one BLAS thread", "", False)
+    return figure
+
+
 def histograms(
     title: str, samples: Mapping[str, np.ndarray], densities: Mapping[str, Callable[[np.ndarray], np.ndarray] | None]
 ) -> Figure:
@@ -208,7 +238,7 @@ def _label_lines(figure: Figure, axes: Axes) -> None:
     for line in lines:
         y = np.asarray(line.get_ydata())
         last = y[np.isfinite(y)][-1]
-        ends.append(axes.transAxes.inverted().transform(axes.transData.transform((0, last)))[1])
+        ends.append(axes.transAxes.inverted().transform(axes.transData.transform((1, last)))[1])
     gap = 1.35 * 10 * figure.dpi / 72 / height  # a line of 10-point type, as a share of the axes' height
     for i, y in zip(np.argsort(ends), _apart(np.sort(ends), gap), strict=True):
         label = str(lines[i].get_label())

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchnet.backend import Array, to_host
+from scratchnet.backend import Array, like, to_host
 from scratchnet.data import batches
 from scratchnet.loss import CrossEntropy, check_labels
 from scratchnet.network import Network
 from scratchnet.optim import SGD, Adam
+
+EVALUATION_BATCH = 1000  # examples; nothing is learned from them, so the size is a matter of speed alone
 
 
 class Evaluation(NamedTuple):
@@ -52,7 +54,8 @@ def fit(
         for _ in range(epochs):
             losses = []
             for batch in batches(indices, batch_size, rng=rng):
-                X, y = images[batch], labels[batch]
+                rows = like(batch, images)
+                X, y = images[rows], labels[rows]
                 Z = network.forward(X, train=True)
                 losses.append(loss.forward(Z, y))
                 network.backward(loss.backward(), need_dX=False)
@@ -69,7 +72,7 @@ def evaluate(
     labels: Array,
     *,
     indices: np.ndarray | None = None,
-    batch_size: int = 1000,
+    batch_size: int = EVALUATION_BATCH,
 ) -> Evaluation:
     """Mean loss and accuracy over the rows `indices` (default: all), in evaluation mode: nothing is dropped."""
     if indices is None:
@@ -81,8 +84,9 @@ def evaluate(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for start in range(0, n, batch_size):
             batch = indices[..., start : start + batch_size]
-            Z = network.forward(images[batch])
-            y = labels[batch]
+            rows = like(batch, images)
+            Z = network.forward(images[rows])
+            y = labels[rows]
             total_loss = total_loss + to_host(loss.forward(Z, y)).astype(np.float64) * batch.shape[-1]
             total_correct = total_correct + to_host((Z.argmax(axis=-1) == y).sum(axis=-1))
     return Evaluation(np.asarray(total_loss / n), np.asarray(total_correct / n))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.backend import DeviceError, resolve
+from scratchnet.backend import DeviceError, describe, resolve
 from scratchnet.data import DATASETS, Dataset, load
 from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, named, stream
 from scratchnet.fashion_mnist import FashionMNISTUnavailable
@@ -139,6 +139,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         device = resolve(args.device)
+        if args.device != "cpu":
+            print(f"compare.py: training on {describe(device)}", file=sys.stderr)
         dataset = load(args.dataset, args.data_dir)
         if args.quick:
             dataset = dataclasses.replace(

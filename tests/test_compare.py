@@ -224,3 +224,37 @@ def test_ctrl_c_before_anything_is_finished_leaves_an_earlier_run_as_it_was(tmp_
     assert "Traceback" not in stderr
     assert stdout == ""
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at Linux's /proc")
+def test_a_killed_run_leaves_no_worker_behind(tmp_path, dataset, quick):
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "--epochs", "500", "--dataset", dataset.name, "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(quick[2])
+    workers = in_session(process.pid) - {process.pid}
+    assert workers
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while in_session(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert in_session(process.pid) == set()
+
+
+def in_session(session):
+    """The processes of a session, those that have ended but are not collected left out."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state, _, _, sid = file.read().rsplit(")", 1)[1].split()[:4]
+        except OSError:
+            continue
+        if int(sid) == session and state != "Z":
+            found.add(int(pid))
+    return found

@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 
 from scratchnet import init
-from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, initialized, stream, train_stack
+from scratchnet.experiment import (
+    Arm,
+    Run,
+    Settings,
+    Unfinished,
+    by_arm,
+    bytes_of_a_network,
+    compare,
+    initialized,
+    stack_sizes,
+    stream,
+    train_stack,
+)
 
 ARMS = [
     Arm("rule", "rule", init.rule_uniform),
@@ -81,6 +93,18 @@ def test_by_arm_keeps_the_order_of_the_seeds():
 def test_two_arms_of_one_key_are_refused(dataset):
     with pytest.raises(ValueError, match="a key of its own"):
         compare([ARMS[0], ARMS[0]], dataset, SETTINGS, seeds=[0])
+
+
+def test_a_stack_on_a_gpu_is_as_large_as_memory_allows_and_never_empty():
+    """(seeds, arms) at once, for networks of 10 bytes and a GPU of which four fifths may be used."""
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=1000) == (8, 4)
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=300) == (6, 4)
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=40) == (1, 3)
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=0) == (1, 1)
+
+
+def test_a_network_takes_at_least_its_parameters_gradient_and_adams_sums():
+    assert bytes_of_a_network(Settings()) >= 4 * 4 * 235_146
 
 
 def children():

@@ -106,3 +106,12 @@ def test_histograms_of_weights_have_their_density_or_a_labelled_bar_a_value():
     assert len(first.get_lines()) == 1
     assert [text.get_text() for text in second.texts] == ["90 %", "10 %"]
     assert not any(axes.axison for axes in rest)
+
+
+def test_growth_is_drawn_on_logarithmic_scales_or_from_zero_where_little_changes():
+    x = np.array([1, 10, 100])
+    steep, flat = {"a": x * 1.0, "b": x * 2.0}, {"a": np.array([1.0, 1.1, 1.2])}
+    assert drawn(plots.growth("t", "x", x, steep)).get_yscale() == "log"
+    axes = drawn(plots.growth("t", "x", x, flat))
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[0] == 0

@@ -1,0 +1,168 @@
+"""How the cost of a training step grows with replicas, width, depth and batch, beside the bare matrix products.
+
+    python scripts/growth.py            about a minute: a figure each, and growth.json, in results/
+
+One process with one BLAS thread, as each worker of `compare` is. Every point is measured in rounds, scratchnet and the
+products in turns, and the median is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from scratchnet import init, plots
+from scratchnet.experiment import STACK
+from scratchnet.files import set_aside
+from scratchnet.loss import CrossEntropy
+from scratchnet.network import mlp
+from scratchnet.optim import Adam
+from scratchnet.report import environment, write_json
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training step: hidden layers of these sizes, a batch, and so many networks side by side."""
+
+    hidden: tuple[int, ...] = (256, 128)
+    batch: int = 100
+    replicas: int = STACK
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (784, *self.hidden, 10)
+
+
+SWEEPS: dict[str, tuple[str, dict[int, Work]]] = {
+    "replicas": ("Networks side by side in one process", {r: Work(replicas=r) for r in (1, 2, 4, 8, 16)}),
+    "width": (
+        "Units of the first hidden layer (the second has half)",
+        {w: Work(hidden=(w, w // 2)) for w in (64, 128, 256, 512, 1024)},
+    ),
+    "depth": ("Hidden layers of 128 units", {d: Work(hidden=(128,) * d) for d in (1, 2, 4, 8, 16)}),
+    "batch": ("Examples in a batch", {n: Work(batch=n) for n in (10, 30, 100, 300, 1000)}),
+}
+ROUNDS = 7
+SECONDS = 0.12  # for one contestant in one round, at least
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+def training_step(work: Work) -> Callable[[], None]:
+    """One step as `fit` takes it, from the gather to Adam."""
+    rng = np.random.default_rng(0)
+    images = rng.random((5_000, 784), dtype=np.float32)
+    labels = rng.integers(10, size=5_000)
+    network = mlp(work.sizes, dropout=0.2, rng=rng, replicas=(work.replicas,))
+    network.apply(init.linear(init.he_normal, rng=rng))
+    adam, loss = Adam(network.theta, network.grad), CrossEntropy()
+
+    def step() -> None:
+        batch = rng.integers(5_000, size=work.batch)
+        loss.forward(network.forward(images[batch], train=True), labels[batch])
+        network.backward(loss.backward(), need_dX=False)
+        adam.step()
+
+    return step
+
+
+def products(work: Work) -> Callable[[], None]:
+    """The matrix products of that step alone, into arrays that are there: XW, dW, and dX in all layers but one."""
+    rng = np.random.default_rng(0)
+
+    def array(*shape: int) -> np.ndarray:
+        return rng.random(shape, dtype=np.float32)
+
+    R, n = work.replicas, work.batch
+    X = array(n, 784)
+    layers = []
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(work.sizes)):
+        inputs = X if i == 0 else array(R, n, n_in)
+        layers.append((inputs, array(R, n_in, n_out), array(R, n, n_out), array(R, n_in, n_out), array(R, n, n_in)))
+
+    def step() -> None:
+        for inputs, W, Y, _, _ in layers:
+            np.matmul(inputs, W, out=Y)
+        for inputs, W, dY, dW, dX in reversed(layers):
+            np.matmul(inputs.swapaxes(-1, -2), dY, out=dW)
+            if inputs is not X:
+                np.matmul(dY, W.swapaxes(-1, -2), out=dX)
+
+    return step
+
+
+def milliseconds(work: Work, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Of a step and network, one number a round."""
+    contestants = {"scratchnet": training_step(work), "matrix products alone": products(work)}
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for again in range(rounds + 1):
+        for name, step in contestants.items():
+            count, start = 0, time.perf_counter()
+            while count < 3 or time.perf_counter() - start < seconds:
+                step()
+                count += 1
+            if again:  # the first round warms up
+                times[name].append(1000 * (time.perf_counter() - start) / count / work.replicas)
+    return times
+
+
+# --- table and figures --------------------------------------------------------------------------------------------
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help=f"any of: {', '.join(SWEEPS)} (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for what is made (default results)")
+    parser.add_argument("--quick", action="store_true", help="one short round: to see that it works, not to measure")
+    args = parser.parse_args(argv)
+    rounds, seconds = (1, 0.005) if args.quick else (ROUNDS, SECONDS)
+    if unknown := [name for name in args.sweeps if name not in SWEEPS]:
+        parser.error(f"there is no sweep {unknown[0]!r}; there are {', '.join(SWEEPS)}")
+    chosen = {name: SWEEPS[name] for name in args.sweeps or SWEEPS}
+    found: dict[str, dict[int, dict[str, list[float]]]] = {name: {} for name in chosen}
+    points = [(name, x, work) for name, (_, works) in chosen.items() for x, work in works.items()]
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        for name, x, work in tqdm(points, desc="measuring", unit="point", disable=None):
+            found[name][x] = milliseconds(work, rounds, seconds)
+        if aside := set_aside(args.out, ["growth.json", *(f"growth-{name}.png" for name in chosen)]):
+            print(f"growth.py: an earlier run's files are now in {aside}", file=sys.stderr)
+        write_json(args.out / "growth.json", {"environment": environment(), "milliseconds": found})
+        for name, (label, _) in chosen.items():
+            medians = {
+                contestant: np.array([statistics.median(times[contestant]) for times in found[name].values()])
+                for contestant in ("scratchnet", "matrix products alone")
+            }
+            figure = plots.growth(f"Cost of a step: {name}", label, np.array(list(found[name])), medians)
+            plots.save(figure, args.out / f"growth-{name}.png")
+            print(f"{label}: milliseconds a step and network")
+            for i, x in enumerate(found[name]):
+                ours, floor = (medians[key][i] for key in medians)
+                print(f"  {x:>5}  scratchnet {ours:7.3f}  products {floor:7.3f}  ratio {ours / floor:.2f}")
+    except OSError as error:
+        print(f"growth.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("growth.py: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The same numbers on a GPU: every layer, the loss, Adam, training and a whole comparison, on each device.
+
+On the CPU these tests hold by construction and show that they can pass; on "cuda" they are skipped where there is no
+working GPU.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+
+from scratchnet import init
+from scratchnet.backend import cuda_problem, on_host, to_device, to_host
+from scratchnet.experiment import Arm, Settings, compare
+from scratchnet.layers import ELU, GELU, SELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, SiLU, Tanh
+from scratchnet.loss import CrossEntropy
+from scratchnet.network import mlp
+from scratchnet.optim import SGD, Adam
+from scratchnet.train import evaluate, fit
+
+NO_GPU = cuda_problem()
+R = 3
+
+
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(NO_GPU is not None, reason=f"no GPU: {NO_GPU}"))]
+)
+def device(request):
+    return request.param
+
+
+def moved(layer, device):
+    layer = copy.deepcopy(layer)
+    for name, value in vars(layer).items():
+        if isinstance(value, np.ndarray):
+            setattr(layer, name, to_device(value, device))
+    return layer
+
+
+def layers(rng):
+    W, b = rng.normal(size=(R, 12, 7)).astype(np.float32), rng.normal(size=(R, 7)).astype(np.float32)
+    return [Linear(W, b), ReLU(), LeakyReLU(), Tanh(), Sigmoid(), ELU(), SELU(), GELU(), SiLU(), Dropout(0.3, rng=rng)]
+
+
+@pytest.mark.parametrize("index", range(10))
+def test_a_layer_gives_the_same_output_and_gradients(device, rng, index):
+    layer = layers(rng)[index]
+    X = rng.normal(size=(R, 5, 12)).astype(np.float32)
+    here, there = copy.deepcopy(layer), moved(layer, device)
+    Y = here.forward(X, train=True)
+    Y_there = there.forward(to_device(X, device), train=True)
+    dY = rng.normal(size=Y.shape).astype(np.float32)
+    dX, dX_there = here.backward(dY), there.backward(to_device(dY, device))
+    assert on_host(Y_there) == (device == "cpu")
+    pairs = [(Y, Y_there), (dX, dX_there)] + [(getattr(here, n), getattr(there, n)) for n in ("dW", "db") if index == 0]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(to_host(theirs), ours, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_and_its_gradient_are_the_same(device, rng):
+    Z, labels = rng.normal(size=(R, 6, 10)).astype(np.float32), rng.integers(10, size=6)
+    here, there = CrossEntropy(), CrossEntropy()
+    value = here.forward(Z, labels)
+    value_there = there.forward(to_device(Z, device), to_device(labels, device))
+    np.testing.assert_allclose(to_host(value_there), value, rtol=1e-5)
+    np.testing.assert_allclose(to_host(there.backward()), here.backward(), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda t, g: SGD(t, g, learning_rate=0.1, momentum=0.9), Adam])
+def test_an_optimizer_takes_the_same_steps(device, rng, make):
+    theta = rng.normal(size=(R, 500)).astype(np.float32)
+    grad = np.empty_like(theta)
+    theta_there, grad_there = to_device(theta.copy(), device), to_device(grad.copy(), device)
+    here, there = make(theta, grad), make(theta_there, grad_there)
+    for _ in range(20):
+        grad[...] = rng.normal(size=grad.shape)
+        grad_there[...] = to_device(grad, device)
+        here.step()
+        there.step()
+    np.testing.assert_allclose(to_host(theta_there), theta, atol=1e-5)
+
+
+def lessons_stack(device):
+    network = mlp([784, 256, 128, 10], dropout=0.2, rng=np.random.default_rng(1), replicas=(R,))
+    network.apply(init.linear(init.he_normal, rng=np.random.default_rng(0)))
+    return network.to(device)
+
+
+def test_200_steps_of_training_give_the_same_losses_to_1e_4(device, dataset):
+    """Same weights, order and masks."""
+    results = []
+    for where in ("cpu", device):
+        network = lessons_stack(where)
+        images, labels = (to_device(A[:2000], where) for A in (dataset.images, dataset.labels))
+        adam, order = Adam(network.theta, network.grad), np.random.default_rng(2)
+        losses = fit(network, adam, images, labels, epochs=10, batch_size=100, rng=order)
+        results.append((losses, *evaluate(network, images, labels)))
+    assert len(results[0][0]) == 200
+    np.testing.assert_allclose(results[0][0], results[1][0], atol=1e-4)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-3)
+
+
+def test_a_network_is_saved_on_one_device_and_loaded_on_another(device, tmp_path):
+    network = lessons_stack("cpu")
+    network.save(tmp_path / "network.npz")
+    other = lessons_stack(device)
+    other.theta *= 0
+    other.load(tmp_path / "network.npz")
+    np.testing.assert_array_equal(to_host(other.theta), network.theta)
+    other.save(tmp_path / "back.npz")
+    assert np.array_equal(lessons_stack("cpu").load(tmp_path / "back.npz").theta, network.theta)
+
+
+def test_a_comparison_finds_the_same_accuracies(device, dataset):
+    arms = [Arm("rule", "rule", init.rule_uniform), Arm("he", "he", init.he_normal)]
+    runs = {
+        where: compare(arms, dataset, Settings(sizes=(784, 32, 10), epochs=1, device=where), seeds=[0, 1])
+        for where in ("cpu", device)
+    }
+    for ours, theirs in zip(runs["cpu"], runs[device], strict=True):
+        assert (ours.arm, ours.seed) == (theirs.arm, theirs.seed)
+        assert abs(ours.validation_accuracy - theirs.validation_accuracy) < 0.01
+        np.testing.assert_allclose(ours.training_loss, theirs.training_loss, atol=1e-3)
