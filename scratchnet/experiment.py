@@ -108,7 +108,8 @@ def initialized(
 ) -> Network:
     """A network as `arm` starts it; `images` and `labels` are what a preparation may look at.
 
-    Arms share the seed's weight stream, so U(−½, ½) is U(−y, y), only wider.
+    Arms share the seed's weight stream, so those that differ in scale alone have the same numbers behind their weights:
+    U(−½, ½) is U(−y, y), only wider.
     """
     weights = stream(seed, "weights")
     network = mlp(settings.sizes)
@@ -173,7 +174,7 @@ def compare(
     do not depend on `jobs`. On a GPU everything is one stack, or several where memory asks for it. Progress is shown
     on stderr where that is a terminal.
 
-    Raises Unfinished, with the runs that are complete, on Ctrl-C or when a worker process dies.
+    Raises Unfinished, with the runs that are complete, on Ctrl-C, when a worker process dies, or when one fails.
     """
     from concurrent.futures.process import BrokenProcessPool
 
@@ -196,6 +197,8 @@ def compare(
         except BrokenProcessPool:
             message = "a worker process died: it was killed, perhaps for want of memory (try a smaller --jobs)"
             raise Unfinished(message, _sorted(runs, keys), interrupted=False) from None
+        except (MemoryError, ValueError) as error:  # an initialization that does not fit, say
+            raise Unfinished(str(error) or "out of memory", _sorted(runs, keys), interrupted=False) from error
     return _sorted(runs, keys)
 
 
@@ -221,7 +224,7 @@ def _trained(
 
     chunks = [arms[i : i + STACK] for i in range(0, len(arms), STACK)]
     units = [(chunk, [seed]) for seed in seeds for chunk in chunks]
-    jobs = min(jobs or cores(), len(units))
+    jobs = min(jobs or cores(), len(units), 61)  # Windows waits for no more than 61 processes
     context = multiprocessing.get_context("spawn")
     shared = context.RawArray("f", dataset.images.size)
     np.frombuffer(shared, np.float32)[:] = dataset.images.reshape(-1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet.files import replacing
+from scratchnet.files import must_be_writable, replacing
 from scratchnet.idx import GZIP_MAGIC, read_idx
 
 CLASSES = (
@@ -178,7 +177,7 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
         print(f"scratchnet: {line}", file=sys.stderr)
     target_folder = folder if folder.name == "fashion-mnist" else folder / "fashion-mnist"
     if mirrors:
-        _must_be_writable(target_folder)
+        _prepare(target_folder)
         print(f"scratchnet: downloading {file.name} to {target_folder}", file=sys.stderr)
     for mirror in mirrors:
         url = mirror.rstrip("/") + "/" + file.name
@@ -211,12 +210,10 @@ def _places(file: File, folder: Path) -> Iterator[Path]:
         yield from (place / file.name, place / file.idx_name)
 
 
-def _must_be_writable(folder: Path) -> None:
+def _prepare(folder: Path) -> None:
     """Fail before a download, not after it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        must_be_writable(folder)
     except OSError as error:
         raise FashionMNISTUnavailable(
             f"the folder {folder} cannot be written to ({error.strerror or error}): choose another one"

@@ -32,6 +32,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def must_be_writable(folder: Path) -> None:
+    """Make `folder` where it is not there, and OSError unless a file can be written to it: to fail before the work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
     """Move those of `names` that are in `folder` to a new folder `earlier/DATE`; return it, or None for none.
 

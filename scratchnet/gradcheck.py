@@ -40,7 +40,9 @@ def gradcheck(
     random numbers of its own (Dropout) draws the same ones every time. The error of an array is max|difference| /
     max(1, max|finite difference|).
 
-    Raises GradientError where that is above `tolerance`, or a gradient's shape is not its array's. A kink (ReLU
+    Before, the gradients are filled with NaN: one that is added to instead of overwritten, or put into a new array
+    that no network knows of, is found too. Raises GradientError where the error is above `tolerance`, or a
+    gradient's shape is not its array's. A kink (ReLU
     at exactly 0) has no derivative: keep X away from it.
     """
     X = np.array(X)
@@ -64,7 +66,10 @@ def gradcheck(
     checked = copied()
     X_kept, dY_kept = X.copy(), dY.copy()
     checked.forward(X_kept, train=train)
-    gradients = {"X": checked.backward(dY_kept)} | {name: dA for name, _, dA in parameters(checked)}
+    windows = {name: dA for name, _, dA in parameters(checked)}
+    for dA in windows.values():
+        dA[...] = np.nan  # backward has to overwrite these very arrays, whatever was in them
+    gradients = {"X": checked.backward(dY_kept)} | windows
     if not (np.array_equal(X, X_kept) and np.array_equal(dY, dY_kept)):
         raise GradientError("forward or backward wrote into the array that it was handed")
 
@@ -87,6 +92,8 @@ def gradcheck(
         errors[name] = float(difference.max(initial=0.0))
         if not errors[name] <= tolerance:  # a NaN fails too
             worst = int(difference.argmax())
+            if np.isnan(actual[worst]):
+                raise GradientError(f"d{name}{list(indices[worst])} is NaN: backward must fill d{name} in place")
             raise GradientError(
                 f"d{name}{list(indices[worst])} is {actual[worst]:.6g}, but finite differences give "
                 f"{expected[worst]:.6g} (relative error {errors[name]:.1e}, tolerance {tolerance:.0e})"

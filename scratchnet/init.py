@@ -115,7 +115,8 @@ def uniform(shape: Shape, *, rng: np.random.Generator, low: float = 0.0, high: f
     """W ~ U[low, high): mean (low + high)/2, variance (high − low)²/12.
 
     The weights differ, so units can part ways. But the bounds know nothing of the layer's size: the output of a
-    unit with n inputs has about n times the variance of one term, and with a mean other than 0 it grows like n.
+    unit with n inputs has about n times the variance of one term; and with a mean μ other than 0 the outputs themselves
+    grow like nμ, not like √n.
     """
     _finite(low=low, high=high)
     if not low < high:
@@ -446,14 +447,16 @@ def edge_of_chaos_bias(
 def linear(scheme: Scheme, *, rng: np.random.Generator, bias: Scheme | None = None) -> Callable[[Any], None]:
     """The function that `network.apply` wants: it fills the W of every Linear layer by `scheme`, and b.
 
-    Biases are 0, or `bias(b.shape, fan_in=n_in, rng=rng)`. One generator serves all layers in turn, so no two
+    Biases are 0, or `bias(b.shape, fan_in=n_in, rng=...)` with a generator of their own, spawned from `rng`: two
+    fillings that differ in the biases alone have the same weights. One generator serves all layers in turn, so no two
     layers get the same numbers.
     """
+    bias_rng = rng.spawn(1)[0]
 
     def fill(layer: Any) -> None:
         if hasattr(layer, "W"):
             layer.W[...] = scheme(layer.W.shape, rng=rng)  # in place: W is a window on the network's theta
-            layer.b[...] = 0 if bias is None else bias(layer.b.shape, fan_in=fan_in(layer.W.shape), rng=rng)
+            layer.b[...] = 0 if bias is None else bias(layer.b.shape, fan_in=fan_in(layer.W.shape), rng=bias_rng)
 
     return fill
 

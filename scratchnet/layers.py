@@ -99,7 +99,10 @@ class Tanh:
 
 
 def sigmoid(X: Array) -> Array:
-    """σ(x) = 1/(1 + e⁻ˣ), written as (1 + tanh(x/2))/2, which is the same number and never overflows."""
+    """σ(x) = 1/(1 + e⁻ˣ), written as (1 + tanh(x/2))/2, which is the same and never overflows.
+
+    Below x ≈ −17 float32 rounds it to 0.
+    """
     return 0.5 * (1 + np.tanh(0.5 * X))
 
 
@@ -205,7 +208,7 @@ class Dropout:
         self.rng = rng
 
     def draw_mask(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        threshold = round(self.p * self.LEVELS)
+        threshold = min(round(self.p * self.LEVELS), self.LEVELS - 1)  # p near 1 must not drop everything
         rngs = self.rng if isinstance(self.rng, Sequence) else [self.rng]
         bits = [rng.integers(self.LEVELS, size=shape, dtype=np.uint16) for rng in rngs]
         keep = (np.stack(bits) if isinstance(self.rng, Sequence) else bits[0]) >= threshold

@@ -10,7 +10,8 @@ from scratchnet.backend import Array, on_host
 def softmax(Z: Array) -> Array:
     """p_k = exp(z_k) / Σ_j exp(z_j) over the last axis.
 
-    Subtracting the row's maximum changes nothing in the ratio and keeps exp from overflowing.
+    Subtracting the row's maximum changes nothing in the ratio and keeps exp from overflowing. `CrossEntropy` has the
+    same lines inside, since it needs log p too; this is for whoever wants the probabilities.
     """
     E = np.exp(Z - Z.max(axis=-1, keepdims=True))
     return E / E.sum(axis=-1, keepdims=True)

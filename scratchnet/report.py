@@ -46,7 +46,7 @@ def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], settings: S
         row = [
             arm.label + (f" (diverged in {diverged} of {len(some)} seeds)" if diverged else ""),
             _plus_minus(accuracy, "{:.2f}", " %"),
-            _plus_minus(loss, "{:.3f}" if abs(loss.mean) < 100 else "{:.0f}", ""),
+            _plus_minus(loss, _loss_format(loss.mean), ""),
         ]
         if comparison.lesson is not None:
             reported = comparison.lesson.get(arm.key)
@@ -60,6 +60,10 @@ def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], settings: S
 def _plus_minus(x: Interval, number: str, unit: str) -> str:
     spread = "" if math.isnan(x.std) else " ± " + number.format(x.std)
     return number.format(x.mean) + spread + unit
+
+
+def _loss_format(size: float) -> str:
+    return "{:.3f}" if abs(size) < 100 else "{:.0f}" if abs(size) < 1e6 else "{:.3g}"
 
 
 def _last_loss(run: Run) -> float:

@@ -63,7 +63,7 @@ def fit(
                 if on_step is not None:
                     on_step()
             history.extend(to_host(value) for value in losses)  # once an epoch: on a GPU each fetch waits
-    return np.array(history, dtype=np.float64)
+    return np.array(history, dtype=np.float64).reshape(len(history), *network.replicas)
 
 
 def evaluate(

@@ -53,7 +53,7 @@ from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset, batches, load, split
 from scratchnet.experiment import STACK, Arm, Run, Settings, Unfinished, compare, cores, stream, workers_with_one_thread
 from scratchnet.fashion_mnist import FashionMNISTUnavailable
-from scratchnet.files import set_aside
+from scratchnet.files import must_be_writable, set_aside
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
 from scratchnet.optim import Adam
@@ -342,7 +342,7 @@ def check(label: str, theirs: Sequence[Run], ours: Sequence[Run]) -> float:
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        must_be_writable(args.out)
         if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True).returncode:
             print('benchmark.py: PyTorch cannot be imported: python -m pip install -e ".[test]"', file=sys.stderr)
             return 1

@@ -22,7 +22,7 @@ from scratchnet.backend import DeviceError, describe, resolve
 from scratchnet.data import DATASETS, Dataset, load
 from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, named, stream
 from scratchnet.fashion_mnist import FashionMNISTUnavailable
-from scratchnet.files import set_aside
+from scratchnet.files import must_be_writable, replacing, set_aside
 from scratchnet.init import SCHEMES
 from scratchnet.prepare import PREPARATIONS
 from scratchnet.report import Comparison, results, table, verdicts, write_json
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{'--arms':20}{', '.join([*SCHEMES, *PREPARATIONS])}")
         return 0
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        must_be_writable(args.out)
         device = resolve(args.device)
         if args.device != "cpu":
             print(f"compare.py: training on {describe(device)}", file=sys.stderr)
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"compare.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("compare.py: interrupted before anything was finished", file=sys.stderr)
+        print(f"compare.py: interrupted; what was written is in {args.out}", file=sys.stderr)
         return 130
     return 0 if unfinished is None else 130 if unfinished.interrupted else 1
 
@@ -205,7 +205,8 @@ def show(
     if aside := set_aside(args.out, names):
         print(f"compare.py: an earlier run's files are now in {aside}", file=sys.stderr)
     write_json(args.out / "results.json", results(chosen, runs, dataset, settings, complete=unfinished is None))
-    (args.out / "tables.txt").write_text("\n".join(text) + "\n", encoding="utf-8")
+    with replacing(args.out / "tables.txt") as temporary:
+        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     figures(chosen, runs, dataset, args, look.removeprefix(", "))
     print(f"\nFigures, tables.txt and results.json are in {args.out}{'/'}")
 

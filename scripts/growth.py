@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from scratchnet import init, plots
 from scratchnet.experiment import STACK
-from scratchnet.files import set_aside
+from scratchnet.files import must_be_writable, set_aside
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
 from scratchnet.optim import Adam
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     found: dict[str, dict[int, dict[str, list[float]]]] = {name: {} for name in chosen}
     points = [(name, x, work) for name, (_, works) in chosen.items() for x, work in works.items()]
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        must_be_writable(args.out)
         for name, x, work in tqdm(points, desc="measuring", unit="point", disable=None):
             found[name][x] = milliseconds(work, rounds, seconds)
         if aside := set_aside(args.out, ["growth.json", *(f"growth-{name}.png" for name in chosen)]):
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"growth.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("growth.py: interrupted; nothing was written", file=sys.stderr)
+        print(f"growth.py: interrupted; what was written is in {args.out}", file=sys.stderr)
         return 130
     return 0
 

@@ -16,7 +16,7 @@ import numpy as np
 from scratchnet.data import DATASETS, Dataset, load
 from scratchnet.experiment import SEEN, Settings
 from scratchnet.fashion_mnist import FashionMNISTUnavailable
-from scratchnet.files import replacing, set_aside
+from scratchnet.files import must_be_writable, replacing, set_aside
 from scratchnet.init import SCHEMES
 from scratchnet.theory import Measured, Theory, disagreements, measure, promises, theory
 
@@ -98,7 +98,7 @@ def promises_table(dataset: Dataset, seed: int) -> tuple[list[list[str]], bool]:
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        must_be_writable(args.out)
         dataset = load(args.dataset, args.data_dir)
         table, samples, theories = rows(args.shape, args.seed)
         prepared, kept = promises_table(dataset, args.seed)
@@ -120,9 +120,12 @@ def main(argv: list[str] | None = None) -> int:
         with replacing(args.out / "schemes.txt") as temporary:
             temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
         picture(args, samples, theories)
-    except (FashionMNISTUnavailable, OSError, MemoryError) as error:
+    except (FashionMNISTUnavailable, OSError, MemoryError, ValueError) as error:
         print(f"schemes.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"schemes.py: interrupted; what was written is in {args.out}", file=sys.stderr)
+        return 130
     agree = kept and all(row[-1] == "yes" for row in table[1:] if len(row) == len(table[0]))
     if not agree:
         print("schemes.py: a sample and its theory disagree, see the last column", file=sys.stderr)

@@ -177,6 +177,16 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_training(python, tmp
     assert "Traceback" not in done.stderr
 
 
+def test_an_existing_folder_that_cannot_be_written_to_is_found_before_training(python):
+    if not os.path.isdir("/proc"):
+        pytest.skip("needs a read-only folder that is always there")
+    done = python(SCRIPT, "--dataset", "synthetic", "--out", "/proc", timeout=20)
+    assert done.returncode == 1
+    assert "No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
 def interrupted(out, *arguments, after):
     """Run, press Ctrl-C as a terminal does (the whole process group gets it) after so many seconds."""
     process = subprocess.Popen(
@@ -191,7 +201,7 @@ def interrupted(out, *arguments, after):
         time.sleep(after)
         assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=120)
     finally:
         process.kill()
     return process.returncode, stdout, stderr
@@ -201,7 +211,10 @@ def interrupted(out, *arguments, after):
 def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path, dataset, quick):
     # in the time in which `quick` trained 14 networks and drew 8 figures, some of these 1000 are finished
     arguments = ("--quick", "--seeds", "1000", "--jobs", "1", "--dataset", dataset.name)
-    code, stdout, stderr = interrupted(tmp_path, *arguments, after=quick[2])
+    for patience in (1, 3, 9):
+        code, stdout, stderr = interrupted(tmp_path, *arguments, after=patience * quick[2])
+        if "no seed was complete" not in stderr:  # else the machine has become slow
+            break
     assert code == 130, stderr
     assert "interrupted" in stderr
     assert "of 1000 seeds were complete and are kept" in stderr
@@ -227,7 +240,7 @@ def test_ctrl_c_before_anything_is_finished_leaves_an_earlier_run_as_it_was(tmp_
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at Linux's /proc")
-def test_a_killed_run_leaves_no_worker_behind(tmp_path, dataset, quick):
+def test_a_killed_run_leaves_no_worker_behind(tmp_path, dataset):
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--epochs", "500", "--dataset", dataset.name, "--out", str(tmp_path)],
         cwd=ROOT,
@@ -235,15 +248,29 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path, dataset, quick):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    time.sleep(quick[2])
-    workers = in_session(process.pid) - {process.pid}
-    assert workers
+    deadline = time.monotonic() + 60
+    while not workers_in_session(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers_in_session(process.pid)
     process.kill()
     process.wait()
     deadline = time.monotonic() + 20
     while in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert in_session(process.pid) == set()
+
+
+def workers_in_session(session):
+    """Those that have started to work: their memory holds the images."""
+    return {pid for pid in in_session(session) if pid != session and resident_bytes(pid) > 50_000_000}
+
+
+def resident_bytes(pid):
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # it has ended
+        return 0
 
 
 def in_session(session):

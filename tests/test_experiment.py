@@ -19,6 +19,7 @@ from scratchnet.experiment import (
     bytes_of_a_network,
     compare,
     initialized,
+    named,
     stack_sizes,
     stream,
     train_stack,
@@ -112,6 +113,14 @@ def children():
         return [int(pid) for pid in file.read().split()]
 
 
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:  # it has ended
+        return b""
+
+
 needs_proc = pytest.mark.skipif(
     not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="needs Linux's /proc"
 )
@@ -125,11 +134,10 @@ def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for pid in set(children()) - before:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if b"spawn_main" in file.read():
-                        time.sleep(1)
-                        os.kill(pid, signal.SIGKILL)
-                        return
+                if b"spawn_main" in command_line(pid):
+                    time.sleep(1)
+                    os.kill(pid, signal.SIGKILL)
+                    return
             time.sleep(0.05)
 
     before = set(children())
@@ -140,3 +148,16 @@ def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
     killer.join()
     assert not stopped.value.interrupted
     assert stopped.value.runs == []
+
+
+def test_an_initialization_that_fails_in_a_worker_keeps_what_was_finished(dataset):
+    settings = Settings(sizes=(784, 15, 10), epochs=1)  # 15 units make no pairs
+    with pytest.raises(Unfinished, match="pairs hidden units") as stopped:
+        compare([*ARMS[:4], named("antisymmetric")], dataset, settings, seeds=[0], jobs=1)
+    assert {run.arm for run in stopped.value.runs} == {arm.key for arm in ARMS[:4]}
+
+
+def test_no_epochs_leave_no_losses(dataset):
+    [run] = train_stack(ARMS[:1], [0], dataset.images[:200], dataset.labels[:200], Settings(epochs=0))
+    assert run.training_loss.shape == (0,)
+    assert not run.diverged

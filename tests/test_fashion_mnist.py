@@ -363,6 +363,7 @@ def test_a_kill_in_the_middle_leaves_nothing_under_the_name_and_the_next_run_suc
     with http_server({file.name: content}, web.stall, web.serve) as server:
         process = download_process(file, tmp_path, server.url)
         while not server.requested:
+            assert process.poll() is None
             time.sleep(0.01)
         time.sleep(0.1)
         process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
@@ -382,7 +383,7 @@ def test_two_processes_at_once_do_no_harm(tmp_path, labels, before):
         processes = [download_process(file, tmp_path, server.url) for _ in range(2)]
         assert [process.communicate(timeout=60)[1].count("Traceback") for process in processes] == [0, 0]
         assert [process.returncode for process in processes] == [0, 0]
-        assert len(server.requested) == 2
+        assert 1 <= len(server.requested) <= 2  # a late starter finds the file
     assert (folder / file.name).read_bytes() == content
     others = [path.read_bytes() for path in folder.iterdir() if path.name != file.name]
     assert others == ([content[:1000]] if before == "a damaged file" else [])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scratchnet.files import replacing, set_aside
+from scratchnet.files import must_be_writable, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -48,3 +48,11 @@ def test_earlier_files_are_set_aside_and_none_is_lost(tmp_path):
         assert not (tmp_path / "a").exists()
     assert (tmp_path / "other").read_text() == "stays"
     assert sorted(p.read_text() for p in (tmp_path / "earlier").glob("*/a")) == ["first", "second"]
+
+
+def test_a_folder_is_made_and_tried_before_the_work(tmp_path):
+    must_be_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        must_be_writable(tmp_path / "file" / "c")

@@ -5,7 +5,7 @@ import pytest
 
 from scratchnet.gradcheck import GradientError, gradcheck
 from scratchnet.layers import Linear, Tanh
-from scratchnet.network import mlp
+from scratchnet.network import Network, mlp
 
 
 class Scale:
@@ -72,27 +72,36 @@ def test_rows_that_are_mixed_up_are_caught(rng, X):
         gradcheck(Wrong(), X, rng=rng)
 
 
-def test_a_gradient_that_accumulates_from_garbage_is_caught(rng, X):
+def test_a_gradient_that_accumulates_is_caught(rng, X):
     class Wrong(Scale):
         def backward(self, dY):
             self.da += (dY * self.X).sum(axis=-2)
             return dY * self.a
 
     layer = Wrong(np.ones(4))
-    layer.da[...] = 1.0
-    with pytest.raises(GradientError, match="da"):
+    layer.da[...] = 0
+    with pytest.raises(GradientError, match="backward must fill da in place"):
         gradcheck(layer, X, rng=rng)
 
 
-def test_a_gradient_of_the_wrong_shape_is_caught(rng, X):
+def test_a_gradient_in_a_new_array_that_no_network_knows_of_is_caught(rng, X):
     class Wrong(Scale):
         def backward(self, dY):
-            dX = super().backward(dY)
-            self.da = dY * self.X
-            return dX
+            self.da = (dY * self.X).sum(axis=-2)
+            return dY * self.a
 
-    with pytest.raises(GradientError, match=r"da has the shape \(5, 4\), and a has \(4,\)"):
-        gradcheck(Wrong(np.ones(4)), X, rng=rng)
+    for layer in (Wrong(np.ones(4)), Network([Wrong(np.ones(4))])):
+        with pytest.raises(GradientError, match=r"a\[\d\] is NaN"):
+            gradcheck(layer, X, rng=rng)
+
+
+def test_a_gradient_of_the_wrong_shape_is_caught(rng, X):
+    class Wrong(Tanh):
+        def backward(self, dY):
+            return super().backward(dY)[:, :2]
+
+    with pytest.raises(GradientError, match=r"dX has the shape \(5, 2\), and X has \(5, 4\)"):
+        gradcheck(Wrong(), X, rng=rng)
 
 
 def test_writing_into_the_incoming_gradient_is_caught(rng, X):
@@ -110,7 +119,7 @@ def test_a_nan_is_no_agreement(rng, X):
         def backward(self, dY):
             return super().backward(dY) * np.nan
 
-    with pytest.raises(GradientError):
+    with pytest.raises(GradientError, match="dX"):
         gradcheck(Wrong(), X, rng=rng)
 
 

@@ -384,5 +384,16 @@ def test_linear_fills_biases_by_the_fan_in_of_their_weights(rng):
     assert 0.49 < np.abs(b).max() <= 0.5
 
 
+def test_two_fillings_that_differ_in_the_biases_alone_have_the_same_weights():
+    """PyTorch's default and the general rule: what a comparison of them changes is the biases, and nothing else."""
+    networks = [
+        mlp([5, 4, 3, 2]).apply(init.linear(scheme, rng=np.random.default_rng(0), bias=bias))
+        for scheme, bias in ((init.rule_uniform, None), (init.torch_linear, init.torch_linear_bias))
+    ]
+    for first, second in zip(networks[0].layers[::2], networks[1].layers[::2], strict=True):
+        np.testing.assert_allclose(first.W, second.W, rtol=1e-6)
+        assert not np.array_equal(first.b, second.b)
+
+
 def test_linear_passes_over_layers_without_weights(rng):
     init.linear(init.zeros, rng=rng)(ReLU())

@@ -202,6 +202,10 @@ def test_dropout_draws_a_new_mask_each_time(rng):
     assert not np.array_equal(layer.forward(X, train=True), layer.forward(X, train=True))
 
 
+def test_dropout_near_1_still_works(rng):
+    assert np.isfinite(Dropout(0.9999999, rng=rng).forward(np.ones((50, 50)), train=True)).all()
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, math.nan])
 def test_dropout_refuses_what_is_no_probability_of_dropping(rng, p):
     with pytest.raises(ValueError, match="p is the probability of dropping a unit"):
