@@ -451,7 +451,7 @@ def linear(scheme: Scheme, *, rng: np.random.Generator, bias: Scheme | None = No
     fillings that differ in the biases alone have the same weights. One generator serves all layers in turn, so no two
     layers get the same numbers.
     """
-    bias_rng = rng.spawn(1)[0]
+    bias_rng = rng if bias is None else rng.spawn(1)[0]
 
     def fill(layer: Any) -> None:
         if hasattr(layer, "W"):
