@@ -24,7 +24,7 @@ from scratchnet import (  # isort: skip
     statistics,
     experiment,
 )
-# report and plots are imported by whoever shows results: plots needs matplotlib, which takes its time.
+# report, theory and plots are imported by whoever shows results: plots needs matplotlib, which takes its time.
 
 __all__ = [
     "backend",

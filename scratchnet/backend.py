@@ -45,7 +45,7 @@ def cuda_problem() -> str | None:
 
 
 def resolve(device: str) -> str:
-    """ "cpu" or "cuda" for "cpu", "cuda" or "auto" (the GPU where one works); DeviceError otherwise."""
+    """What `device` ("cpu", "cuda", or "auto": the GPU where one works) stands for: "cpu" or "cuda", or DeviceError."""
     if device == "auto":
         return "cuda" if cuda_problem() is None else "cpu"
     if device == "cuda" and (problem := cuda_problem()) is not None:
@@ -56,7 +56,7 @@ def resolve(device: str) -> str:
 
 
 def describe(device: str) -> str:
-    """ "cpu", or the name of the GPU."""
+    """The device for a person to read: cpu, or cuda and the name of the GPU."""
     if device == "cpu":
         return "cpu"
     import cupy
@@ -123,7 +123,7 @@ _erf: Any = np.frompyfunc(math.erf, 1, 1)
 def erf(X: Array) -> Array:
     """The error function erf(x) = 2/√π ∫₀ˣ exp(−t²) dt, element by element, in X's own dtype.
 
-    NumPy has none; this is the C library's, about 70 ns an element (exact GELU is the only user).
+    NumPy has none; this is the C library's, about 80 ns an element (exact GELU is the only user).
     """
     if on_host(X):
         return _erf(X).astype(X.dtype)

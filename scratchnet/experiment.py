@@ -218,7 +218,7 @@ def _trained(
     if settings.device != "cpu":
         yield from _trained_on_gpu(arms, dataset, settings, seeds, report)
         return
-    # Only this needs processes, and `import scratchnet` is a quarter faster without them.
+    # Only this needs processes, and `import scratchnet` takes 47 ms without them and 57 with.
     import multiprocessing
     from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 

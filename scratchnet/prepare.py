@@ -157,14 +157,14 @@ def krahenbuhl(network: Network, X: Array, *, rng: np.random.Generator) -> None:
             linears[0].W[...] = V[:, :units]
         for layer, inputs in _walk(network, X):
             _standardize(layer, inputs)
-        C = _gradient_ratios(network, X, rng)
+        C = gradient_ratios(network, X, rng)
         r = np.sqrt(C / np.exp(np.log(C).mean(axis=0)))
         for layer, r_k, c_k in zip(linears, r, r.cumprod(axis=0), strict=True):
             layer.W *= r_k[..., None, None]
             layer.b *= c_k[..., None]
 
 
-def _gradient_ratios(network: Network, X: Array, rng: np.random.Generator) -> Array:
+def gradient_ratios(network: Network, X: Array, rng: np.random.Generator) -> Array:
     """C_k of every Linear layer, (layers, ...); the gradient for one image, dW = xᵀ dy, has ‖dW‖ = ‖x‖·‖dy‖."""
     Z = network.forward(X)
     dY = rng.standard_normal(Z.shape).astype(Z.dtype)

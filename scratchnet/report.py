@@ -33,7 +33,7 @@ class Comparison:
     lesson: Mapping[str, tuple[float, float]] | None = None  # None: not a comparison of the lesson
 
 
-def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], settings: Settings) -> str:
+def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> str:
     """The comparison in the lesson's terms: accuracy on the validation images, loss of the last training batch."""
     rows = [["", "validation accuracy", "training loss"]]
     if comparison.lesson is not None:

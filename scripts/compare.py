@@ -196,7 +196,7 @@ def show(
         f"mean ± standard deviation over {seeds} seed{'s' * (seeds > 1)} (seeds share split, batches and masks).",
     ]
     for comparison in chosen:
-        text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs, settings)]
+        text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs)]
         text += [f"  → {sentence}" for sentence in verdicts(comparison, runs)]
     print("\n".join(text))
 
@@ -208,7 +208,7 @@ def show(
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     figures(chosen, runs, dataset, args, look.removeprefix(", "))
-    print(f"\nFigures, tables.txt and results.json are in {args.out}{'/'}")
+    print(f"\nFigures, tables.txt and results.json are in {args.out}/")
 
 
 def figures(

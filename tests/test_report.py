@@ -55,7 +55,7 @@ def test_three_arms_make_three_verdicts():
 
 
 def test_the_table_is_in_the_lessons_terms_with_what_the_lesson_reported():
-    text = table(PAIR, {"a": runs("a", 0.09, 0.11), "b": runs("b", 0.5, 0.6, losses=(1.0, math.inf))}, Settings())
+    text = table(PAIR, {"a": runs("a", 0.09, 0.11), "b": runs("b", 0.5, 0.6, losses=(1.0, math.inf))})
     head, first, second = text.splitlines()
     assert head.split("  ")[-1].strip() == "loss"
     assert "10.00 ± 1.41 %" in first
@@ -118,5 +118,5 @@ def test_the_intervals_of_many_arms_hold_all_together(rng):
 
 
 def test_a_comparison_that_is_not_the_lessons_has_no_column_for_it():
-    text = table(Comparison("x", "X", (A, B)), {"a": runs("a", 0.1, 0.2), "b": runs("b", 0.1, 0.2)}, Settings())
+    text = table(Comparison("x", "X", (A, B)), {"a": runs("a", 0.1, 0.2), "b": runs("b", 0.1, 0.2)})
     assert "lesson" not in text
