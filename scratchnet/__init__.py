@@ -1,47 +1,37 @@
 """scratchnet: a from-scratch NumPy laboratory for weight initialization.
 
-Read the files in this order; each imports only files above it.
+The mathematics is in the files of this folder; read them in the order of the list below. Then come the rooms: `init`
+(initial weights), `data` (images), `lab` (fair comparisons) and `report` (tables and figures). `backend` and `files`
+are plumbing.
 """
 
 __version__ = "0.1.0"
 
 from scratchnet import (  # isort: skip
-    files,
-    backend,
-    idx,
-    fashion_mnist,
-    synthetic,
-    data,
     layers,
     loss,
     gradcheck,
     optim,
-    meanfield,
-    init,
     network,
-    prepare,
     train,
-    statistics,
-    experiment,
+    init,
+    data,
+    lab,
+    backend,
+    files,
 )
-# report, theory and plots are imported by whoever shows results: plots needs matplotlib, which takes its time.
+# `report` is imported by whoever shows results: its figures need matplotlib, which takes its time.
 
 __all__ = [
     "backend",
     "data",
-    "experiment",
-    "fashion_mnist",
     "files",
     "gradcheck",
-    "idx",
     "init",
+    "lab",
     "layers",
     "loss",
-    "meanfield",
     "network",
     "optim",
-    "prepare",
-    "statistics",
-    "synthetic",
     "train",
 ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchnet.backend import Array, like, to_host
-from scratchnet.data import batches
 from scratchnet.loss import CrossEntropy, check_labels
 from scratchnet.network import Network
 from scratchnet.optim import SGD, Adam
@@ -21,6 +20,23 @@ class Evaluation(NamedTuple):
 
     loss: np.ndarray
     accuracy: np.ndarray
+
+
+def batches(
+    indices: np.ndarray, batch_size: int, *, rng: np.random.Generator | Sequence[np.random.Generator]
+) -> Iterator[np.ndarray]:
+    """One epoch: the row numbers `indices: (n,)` in random order, `batch_size` at a time, the short last one too.
+
+    With `indices: (S, n)` and a sequence of S generators, S epochs side by side: each batch is (S, batch_size).
+    """
+    if batch_size < 1:
+        raise ValueError(f"a batch needs at least one example, and the batch size is {batch_size}")
+    if isinstance(rng, Sequence):
+        shuffled = np.stack([r.permutation(row) for r, row in zip(rng, indices, strict=True)])
+    else:
+        shuffled = rng.permutation(indices)
+    for start in range(0, shuffled.shape[-1], batch_size):
+        yield shuffled[..., start : start + batch_size]
 
 
 def fit(

@@ -20,8 +20,8 @@ from compare import CENTERED, COMPARISONS
 from tqdm import tqdm
 
 from scratchnet.data import Dataset, load, split
-from scratchnet.experiment import Arm, Run, Settings, by_arm, compare, cores
-from scratchnet.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.lab.experiment import Arm, Run, Settings, by_arm, compare, cores
 
 LAST = 100  # the last batch's loss alone is noise: take the mean of so many
 

@@ -50,14 +50,25 @@ from pytorch_training import (
 
 from scratchnet import init
 from scratchnet.backend import DeviceError, resolve
-from scratchnet.data import DATASETS, Dataset, batches, load, split
-from scratchnet.experiment import STACK, Arm, Run, Settings, Unfinished, compare, cores, stream, workers_with_one_thread
-from scratchnet.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.data import DATASETS, Dataset, load, split
+from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
 from scratchnet.files import must_be_writable, set_aside
+from scratchnet.lab.experiment import (
+    STACK,
+    Arm,
+    Run,
+    Settings,
+    Unfinished,
+    compare,
+    cores,
+    stream,
+    workers_with_one_thread,
+)
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
 from scratchnet.optim import Adam
-from scratchnet.report import environment, write_json
+from scratchnet.report.results import environment, write_json
+from scratchnet.train import batches
 
 # --- settings -------------------------------------------------------------------------------------------------
 
@@ -614,7 +625,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     """Bars of the time of each contestant, as a multiple of the floor's."""
     from matplotlib.figure import Figure  # only now: nothing above needs it
 
-    from scratchnet import plots
+    from scratchnet.report import plots
 
     shown, given, env = result["contestants"], result["settings"], result["environment"]
     figure = Figure(figsize=(10, 1.4 + 0.42 * len(shown)), layout="constrained")

@@ -20,12 +20,12 @@ import numpy as np
 from scratchnet import init
 from scratchnet.backend import DeviceError, describe, resolve
 from scratchnet.data import DATASETS, Dataset, load
-from scratchnet.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, named, stream
-from scratchnet.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
 from scratchnet.files import must_be_writable, replacing, set_aside
-from scratchnet.init import SCHEMES
-from scratchnet.prepare import PREPARATIONS
-from scratchnet.report import Comparison, results, table, verdicts, write_json
+from scratchnet.init import PREPARATIONS, SCHEMES
+from scratchnet.lab.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, named, stream
+from scratchnet.report.results import results, write_json
+from scratchnet.report.tables import Comparison, table, verdicts
 
 # --- settings -------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ def figures(
 ) -> None:
     from tqdm import tqdm
 
-    from scratchnet import plots  # matplotlib: only now, since the tables need none of it
+    from scratchnet.report import plots  # matplotlib: only now, since the tables need none of it
 
     order = stream(0, "order").permutation(len(dataset.images))[:20]
     draws = np.random.default_rng(0)

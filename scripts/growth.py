@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet import init, plots
-from scratchnet.experiment import STACK
+from scratchnet import init
 from scratchnet.files import must_be_writable, set_aside
+from scratchnet.lab.experiment import STACK
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
 from scratchnet.optim import Adam
-from scratchnet.report import environment, write_json
+from scratchnet.report import plots
+from scratchnet.report.results import environment, write_json
 
 # --- settings -----------------------------------------------------------------------------------------------------
 

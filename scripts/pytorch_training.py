@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.data import batches, split
-from scratchnet.experiment import Arm, Run, Settings, stream, workers_with_one_thread
+from scratchnet.data import split
+from scratchnet.lab.experiment import Arm, Run, Settings, stream, workers_with_one_thread
 from scratchnet.network import Network, mlp
+from scratchnet.train import batches
 
 WARM_UP_IMAGES = 1_000
 PYTORCH_STACK = 8  # networks that PyTorch trains side by side in one process, at most; 4 to 8 were equally fast

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.data import DATASETS, Dataset, load
-from scratchnet.experiment import SEEN, Settings
-from scratchnet.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
 from scratchnet.files import must_be_writable, replacing, set_aside
 from scratchnet.init import SCHEMES
-from scratchnet.theory import Measured, Theory, disagreements, measure, promises, theory
+from scratchnet.init.expected import Measured, Theory, disagreements, measure, promises, theory
+from scratchnet.lab.experiment import SEEN, Settings
 
 # --- settings -----------------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def picture(args: argparse.Namespace, samples: dict[str, np.ndarray], theories: dict[str, Theory]) -> None:
-    from scratchnet import plots  # matplotlib: only now, since the tables need none of it
+    from scratchnet.report import plots  # matplotlib: only now, since the tables need none of it
 
     labels = {name: f"{name}\n{theories[name].formula}" for name in samples}
     title = f"Weights of a layer of {args.shape[0]} inputs and {args.shape[1]} units"

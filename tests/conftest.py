@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import fashion_mnist, synthetic
-from scratchnet.data import Dataset, pixels
+from scratchnet.data import Dataset, fashion_mnist, pixels, synthetic
 
 ROOT = Path(__file__).parent.parent
 

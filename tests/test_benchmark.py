@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from scratchnet.experiment import Run
+from scratchnet.lab.experiment import Run
 
 pytest.importorskip("torch", reason="the benchmark compares with PyTorch")
 
@@ -119,7 +119,7 @@ def test_a_program_that_does_less_is_refused(benchmark):
 
 
 def test_the_arms_differ(benchmark):
-    from scratchnet.experiment import Settings
+    from scratchnet.lab.experiment import Settings
 
     arms = benchmark.chosen_arms(8)
     assert len({arm.key for arm in arms}) == 8

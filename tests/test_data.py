@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scratchnet import fashion_mnist, synthetic
-from scratchnet.data import batches, load, pixels, split
+from scratchnet.data import fashion_mnist, load, pixels, split, synthetic
+from scratchnet.train import batches
 
 
 def test_a_row_is_a_picture_flattened_from_0_to_1():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scratchnet import init
-from scratchnet.experiment import (
+from scratchnet.lab.experiment import (
     Arm,
     Run,
     Settings,

@@ -17,9 +17,9 @@ import pytest
 from conftest import ROOT
 from http_server import http_server
 
-from scratchnet import fashion_mnist
-from scratchnet.fashion_mnist import FILES, FashionMNISTUnavailable, File, data_folder, load, obtain
-from scratchnet.idx import write_idx
+from scratchnet.data import fashion_mnist
+from scratchnet.data.fashion_mnist import FILES, FashionMNISTUnavailable, File, data_folder, load, obtain
+from scratchnet.data.idx import write_idx
 
 
 def published(folder, name, array):
@@ -321,7 +321,7 @@ def test_a_read_only_file_system_is_one_sentence(labels):
 DOWNLOAD = """
 import sys
 from pathlib import Path
-from scratchnet.fashion_mnist import File, FashionMNISTUnavailable, obtain
+from scratchnet.data.fashion_mnist import File, FashionMNISTUnavailable, obtain
 name, size, sha, idx_size, idx_sha, folder, *mirrors = sys.argv[1:]
 try:
     obtain(File(name, int(size), sha, int(idx_size), idx_sha), Path(folder), mirrors)
@@ -491,8 +491,8 @@ def test_what_is_there_and_intact_opens_no_socket_and_loads_no_requests(tmp_path
         "import socket, sys\n"
         "def refuse(*args, **kwargs): sys.exit('a socket was opened')\n"
         "socket.socket = refuse\n"
-        "from scratchnet import fashion_mnist\n"
-        "from scratchnet.fashion_mnist import File\n"
+        "from scratchnet.data import fashion_mnist\n"
+        "from scratchnet.data.fashion_mnist import File\n"
         f"fashion_mnist.FILES = {tuple(file for file, _ in small)}\n"
         "fashion_mnist.load()\n"
         "print('requests' in sys.modules)"

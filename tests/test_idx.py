@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scratchnet.idx import IdxError, read_idx, write_idx
+from scratchnet.data.idx import IdxError, read_idx, write_idx
 
 TYPES = ["u1", "i1", "i2", "i4", "f4", "f8"]
 arrays = st.sampled_from(TYPES).flatmap(

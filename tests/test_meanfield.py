@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from scratchnet import init
-from scratchnet.layers import ELU, GELU, SELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
-from scratchnet.meanfield import (
+from scratchnet.init.meanfield import (
     chi,
     depth_scale,
     edge_of_chaos,
@@ -19,6 +18,7 @@ from scratchnet.meanfield import (
     slope_moment,
     variance_map,
 )
+from scratchnet.layers import ELU, GELU, SELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
 
 WIDTH, EXAMPLES, DEPTH = 300, 300, 50
 

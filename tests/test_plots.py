@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet import plots
+from scratchnet.report import plots
 
 
 def curves(*levels, seeds=3, steps=40):

@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from scratchnet import init
-from scratchnet.experiment import Arm, Run, Settings
-from scratchnet.report import Comparison, results, table, verdicts, write_json
+from scratchnet.lab.experiment import Arm, Run, Settings
+from scratchnet.report.results import results, write_json
+from scratchnet.report.tables import Comparison, table, verdicts
 
 A, B = Arm("a", "Arm A", init.zeros), Arm("b", "Arm B", init.ones)
 PAIR = Comparison("a-vs-b", "A vs B", (A, B), {"a": (9.475, 2.304)})

@@ -1,4 +1,4 @@
-"""What holds the files together: reading order, one file for each library, a light import."""
+"""What holds the files together: rooms and what they may import, an order to read them in, a light import."""
 
 import ast
 import re
@@ -7,78 +7,124 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "scratchnet"
-READING_ORDER = [
-    "files",
-    "backend",
-    "idx",
-    "fashion_mnist",
-    "synthetic",
-    "data",
-    "layers",
-    "loss",
-    "gradcheck",
-    "optim",
-    "meanfield",
-    "init",
-    "network",
-    "prepare",
-    "train",
-    "statistics",
-    "experiment",
-    "report",
-    "theory",
-    "plots",
-]
+
+# room → its files in reading order, and the rooms that they may import from besides their own
+ROOMS = {
+    "": (["layers", "loss", "gradcheck", "optim", "network", "train", "backend", "files"], []),
+    "init": (["schemes", "meanfield", "structured", "data_dependent", "registry", "expected"], [""]),
+    "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
+    "lab": (["experiment", "intervals"], ["", "init", "data"]),
+    "report": (["tables", "results", "plots"], ["files", "data", "lab"]),
+}
+# Plumbing is imported by files above it: a reader may leave it for the end.
+PLUMBING = {"backend", "files", "idx", "fashion_mnist", "synthetic"}
+FILES = [(room, name) for room, (names, _) in ROOMS.items() for name in names]
 
 
-def imports(path):
-    """The modules that a file imports, wherever in it: 'numpy', 'scratchnet.layers', …"""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def path(room, name):
+    return PACKAGE / room / f"{name}.py"
+
+
+def imports(file):
+    """The modules that a file imports, wherever in it: 'numpy', 'scratchnet.layers', 'scratchnet.init.schemes', …"""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"{file}: relative import"
             module = node.module or ""
             yield module
-            if module == "scratchnet":
-                yield from (f"scratchnet.{alias.name}" for alias in node.names)
+            if module.split(".")[0] == "scratchnet":
+                yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def test_the_reading_order_names_every_file():
-    assert {p.stem for p in PACKAGE.glob("*.py")} == {*READING_ORDER, "__init__"}
+def ours(file):
+    """(room, file) of each module of this package that a file imports; the file is "" where the room itself is."""
+    for module in imports(file):
+        _, *parts = module.split(".")
+        if not module.startswith("scratchnet.") or not parts:
+            continue
+        if parts[0] in ROOMS:
+            leaf = parts[1] if len(parts) > 1 and path(parts[0], parts[1]).exists() else ""
+            yield parts[0], leaf
+        elif path("", parts[0]).exists():
+            yield "", parts[0]
 
 
-@pytest.mark.parametrize("name", READING_ORDER)
-def test_a_file_imports_only_files_above_it(name):
-    above = READING_ORDER[: READING_ORDER.index(name)]
-    for module in imports(PACKAGE / f"{name}.py"):
-        match = re.fullmatch(r"scratchnet\.(\w+)", module)
-        assert not match or match[1] in above, f"{name} imports {module}, which comes later"
+def test_the_table_of_rooms_names_every_file():
+    for room, (names, _) in ROOMS.items():
+        assert {p.stem for p in (PACKAGE / room).glob("*.py")} == {*names, "__init__"}, room
+    assert {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()} == {room for room in ROOMS if room}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_the_rooms_that_it_may(room):
+    names, allowed = ROOMS[room]
+    for name in [*names, "__init__"] if room else names:  # scratchnet/__init__.py opens every room
+        for other, file in ours(path(room, name)):
+            assert other == room or other in allowed or (other == "" and file in allowed), (
+                f"{room}/{name}.py imports {other}/{file}.py"
+            )
+
+
+@pytest.mark.parametrize(("room", "name"), FILES)
+def test_a_file_imports_from_its_own_room_only_what_comes_before_it(room, name):
+    names, _ = ROOMS[room]
+    before = names[: names.index(name)]
+    for other, file in ours(path(room, name)):
+        if other == room and file:
+            assert file in before or (file in PLUMBING and name not in PLUMBING) or {file, name} <= PLUMBING, (
+                f"{room}/{name}.py imports {file}.py, which comes later"
+            )
+
+
+def test_the_mathematics_is_an_afternoons_reading():
+    """Blank lines and plumbing left out: about a thousand lines."""
+    files = [path("", name) for name in ROOMS[""][0] if name not in PLUMBING]
+    assert sum(1 for file in files for line in file.read_text("utf-8").splitlines() if line.strip()) < 1000
 
 
 @pytest.mark.parametrize(
     ("library", "allowed"),
-    [("cupy", {"backend"}), ("cupyx", {"backend"}), ("matplotlib", {"plots"}), ("requests", {"fashion_mnist"})],
+    [
+        ("cupy", {"backend"}),
+        ("cupyx", {"backend"}),
+        ("matplotlib", {"plots"}),
+        ("requests", {"fashion_mnist"}),
+    ],
 )
 def test_a_library_is_named_in_one_file(library, allowed):
-    users = {p.stem for p in PACKAGE.glob("*.py") if any(m.split(".")[0] == library for m in imports(p))}
+    users = {p.stem for p in PACKAGE.rglob("*.py") if any(m.split(".")[0] == library for m in imports(p))}
     assert users <= allowed
+
+
+@pytest.mark.parametrize("library", ["socket", "requests", "subprocess", "multiprocessing", "matplotlib", "tqdm"])
+def test_the_mathematics_opens_no_socket_process_or_figure(library):
+    for room in ("", "init"):
+        for name in ROOMS[room][0]:
+            assert library not in {m.split(".")[0] for m in imports(path(room, name))}, name
 
 
 @pytest.mark.parametrize("library", ["torch", "scipy", "jax"])
 def test_the_package_never_imports_an_oracle(library):
-    for path in PACKAGE.glob("*.py"):
-        assert library not in {m.split(".")[0] for m in imports(path)}, path
+    for file in PACKAGE.rglob("*.py"):
+        assert library not in {m.split(".")[0] for m in imports(file)}, file
 
 
 def test_import_scratchnet_loads_neither_matplotlib_nor_requests_nor_cupy(python):
-    heavy = ("matplotlib", "requests", "cupy", "tqdm", "torch")
+    heavy = ("matplotlib", "requests", "cupy", "tqdm", "torch", "multiprocessing")
     done = python("-c", f"import sys, scratchnet; print([m for m in {heavy} if m in sys.modules])")
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_a_scheme_is_found_in_init_whatever_file_it_is_in(python):
+    names = ("he_normal", "orthogonal", "lsuv", "edge_of_chaos", "SCHEMES", "PREPARATIONS", "linear", "meanfield")
+    done = python("-c", f"from scratchnet import init; print([n for n in {names} if not hasattr(init, n)])")
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_nobody_seeds_a_global_generator():
-    for path in [*PACKAGE.glob("*.py"), *(ROOT / "scripts").glob("*.py")]:
+    for file in [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
         assert not re.search(
-            r"np\.random\.(seed|rand|randn|normal|uniform|choice|permutation)\b", path.read_text("utf-8")
+            r"np\.random\.(seed|rand|randn|normal|uniform|choice|permutation)\b", file.read_text("utf-8")
         )

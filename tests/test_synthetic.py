@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scratchnet import synthetic
-from scratchnet.fashion_mnist import CLASSES
+from scratchnet.data import synthetic
+from scratchnet.data.fashion_mnist import CLASSES
 
 TOPS = [CLASSES.index(name) for name in ("T-shirt/top", "Pullover", "Coat", "Shirt")]
 

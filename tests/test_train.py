@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from scratchnet import init
-from scratchnet.data import batches
 from scratchnet.layers import Dropout, Linear
 from scratchnet.network import mlp
 from scratchnet.optim import SGD, Adam
-from scratchnet.train import evaluate, fit
+from scratchnet.train import batches, evaluate, fit
 
 SIZES = (784, 256, 128, 10)
 

@@ -8,8 +8,8 @@ import pytest
 import scipy.integrate
 
 from scratchnet import init
-from scratchnet.prepare import PREPARATIONS
-from scratchnet.theory import disagreements, measure, promises, random_norm, theory
+from scratchnet.init import PREPARATIONS
+from scratchnet.init.expected import disagreements, measure, promises, random_norm, theory
 
 
 @pytest.mark.parametrize("shape", [(784, 256), (100, 300), (64, 512), (200, 200)], ids=str)

@@ -19,7 +19,6 @@ from scratchnet.backend import Array, free_bytes, like, to_device, to_host
 from scratchnet.data import Dataset, split
 from scratchnet.network import Network, mlp
 from scratchnet.optim import Adam
-from scratchnet.prepare import PREPARATIONS, Preparation
 from scratchnet.train import EVALUATION_BATCH, evaluate, fit
 
 # What random numbers are for. A stream depends on the seed and on its purpose alone, never on who ran first.
@@ -37,7 +36,7 @@ SEEN = 2000
 class Arm:
     """One way to initialize the network.
 
-    `scheme` fills the weights and `bias` the biases (None: 0). Or `preparation`, one of `prepare.PREPARATIONS`, fills
+    `scheme` fills the weights and `bias` the biases (None: 0). Or `preparation`, one of `init.PREPARATIONS`, fills
     the whole network, looking at the first SEEN training images of the seed.
     """
 
@@ -45,14 +44,14 @@ class Arm:
     label: str
     scheme: init.Scheme = init.zeros
     bias: init.Scheme | None = None
-    preparation: Preparation | None = None
+    preparation: init.Preparation | None = None
 
 
 def named(name: str) -> Arm:
     """The arm of a scheme in `init.SCHEMES` or of a preparation; ValueError, with near names, for others."""
-    name = init.resolve(name, {**init.SCHEMES, **PREPARATIONS})
-    if name in PREPARATIONS:
-        return Arm(name, name, preparation=PREPARATIONS[name])
+    name = init.resolve(name, {**init.SCHEMES, **init.PREPARATIONS})
+    if name in init.PREPARATIONS:
+        return Arm(name, name, preparation=init.PREPARATIONS[name])
     return Arm(name, name, init.SCHEMES[name], init.BIASES.get(name))
 
 
@@ -114,7 +113,7 @@ def initialized(
     weights = stream(seed, "weights")
     network = mlp(settings.sizes)
     if arm.preparation is not None:
-        arm.preparation(network, images, labels, weights)
+        arm.preparation(network, images, labels, rng=weights)
         return network
     return network.apply(init.linear(arm.scheme, rng=weights, bias=arm.bias))
 

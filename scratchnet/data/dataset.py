@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from scratchnet import fashion_mnist, synthetic
+from scratchnet.data import fashion_mnist, synthetic
 
 DATASETS = ("auto", "fashion-mnist", "synthetic")
 
@@ -82,20 +81,3 @@ def split(n: int, *, rng: np.random.Generator, validation: float = 0.2) -> tuple
     order = rng.permutation(n)
     held_out = round(n * validation)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-def batches(
-    indices: np.ndarray, batch_size: int, *, rng: np.random.Generator | Sequence[np.random.Generator]
-) -> Iterator[np.ndarray]:
-    """One epoch: the row numbers `indices: (n,)` in random order, `batch_size` at a time, the short last one too.
-
-    With `indices: (S, n)` and a sequence of S generators, S epochs side by side: each batch is (S, batch_size).
-    """
-    if batch_size < 1:
-        raise ValueError(f"a batch needs at least one example, and the batch size is {batch_size}")
-    if isinstance(rng, Sequence):
-        shuffled = np.stack([r.permutation(row) for r, row in zip(rng, indices, strict=True)])
-    else:
-        shuffled = rng.permutation(indices)
-    for start in range(0, shuffled.shape[-1], batch_size):
-        yield shuffled[..., start : start + batch_size]

@@ -1,6 +1,6 @@
 """Initializations that need the data or the whole network: `name(network, ..., rng=rng)` fills it in place.
 
-A scheme of `init.py` knows one matrix's shape and nothing else. These look at images on their way through the
+A scheme knows one matrix's shape and nothing else. These look at images on their way through the
 layers, or make several layers fit each other, so they take the `Network`, an mlp: Linear, activation, Dropout, …,
 Linear. `X: (n, n_in)` are images in [0, 1], shared by all replicas; statistics are taken for each replica by itself.
 Forward passes are in evaluation mode: nothing is dropped.
@@ -11,19 +11,20 @@ random numbers are drawn on the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from scratchnet import init
 from scratchnet.backend import Array
+from scratchnet.init.schemes import Scheme, he_normal, linear, normal
+from scratchnet.init.structured import orthogonal
 from scratchnet.layers import Dropout, LeakyReLU, Linear, ReLU
 from scratchnet.network import Network
 
 
 @contextmanager
-def _all_or_nothing(network: Network) -> Iterator[None]:
+def all_or_nothing(network: Network) -> Iterator[None]:
     """Put the parameters back, bit for bit, where the block raises or leaves one infinite or not a number."""
     before = network.theta.copy()
     try:
@@ -98,8 +99,8 @@ def lsuv(network: Network, X: Array, *, rng: np.random.Generator, tolerance: flo
     if not tolerance >= 0:
         raise ValueError(f"lsuv needs a tolerance of at least 0, and {tolerance} came")
     X = _inputs(network, X)
-    with _all_or_nothing(network):
-        network.apply(init.linear(init.orthogonal, rng=rng))
+    with all_or_nothing(network):
+        network.apply(linear(orthogonal, rng=rng))
         for layer, inputs in _walk(network, X):
             _, std = _mean_and_std(layer.forward(inputs), axis=(-2, -1))
             layer.W /= np.where(np.abs(std**2 - 1) > tolerance, std, 1)
@@ -118,9 +119,9 @@ def weight_norm(network: Network, X: Array, *, rng: np.random.Generator) -> None
     eq. 5–6; there the length of w is a parameter of its own, here the plain W and b are trained from the same start.
     """
     X = _inputs(network, X)
-    with _all_or_nothing(network):
+    with all_or_nothing(network):
         for layer, inputs in _walk(network, X):
-            layer.W[...] = init.normal(layer.W.shape, rng=rng, std=0.05)
+            layer.W[...] = normal(layer.W.shape, rng=rng, std=0.05)
             _standardize(layer, inputs)
 
 
@@ -149,8 +150,8 @@ def krahenbuhl(network: Network, X: Array, *, rng: np.random.Generator) -> None:
     _need_activations(network, "krahenbuhl", ReLU, LeakyReLU)
     X = _inputs(network, X)
     linears = _linears(network)
-    with _all_or_nothing(network):
-        network.apply(init.linear(init.normal, rng=rng))
+    with all_or_nothing(network):
+        network.apply(linear(normal, rng=rng))
         _, V = _principal_axes(X)
         units = linears[0].W.shape[-1]
         if units <= V.shape[1]:
@@ -213,7 +214,7 @@ def pca_first_layer(network: Network, X: Array, *, epsilon: float = 1e-5) -> Non
             f"pca_first_layer has one principal component for each unit, and X, of shape {X.shape}, varies in "
             f"{len(eigenvalues)} directions while the first layer has {units} units: give fewer units or more images"
         )
-    with _all_or_nothing(network):
+    with all_or_nothing(network):
         W = V[:, :units] / np.sqrt(eigenvalues[:units] + epsilon)
         first.W[...] = W
         first.b[...] = -X.mean(axis=0, dtype=np.float64) @ W
@@ -235,7 +236,7 @@ def hinge_bias(network: Network, X: Array, *, rng: np.random.Generator) -> None:
     *hidden, _ = _linears(network)
     if not all(layer.W.any(axis=-2).all() for layer in hidden):
         raise ValueError("hinge_bias needs weights, and some hidden unit's are all 0: initialize the network before")
-    with _all_or_nothing(network):
+    with all_or_nothing(network):
         for layer, inputs in _walk(network, X):
             if layer is not network.layers[-1]:
                 layer.b[...] = 0
@@ -244,7 +245,7 @@ def hinge_bias(network: Network, X: Array, *, rng: np.random.Generator) -> None:
                 layer.b[...] = -np.take_along_axis(Y, i[..., None, :], axis=-2)[..., 0, :]
 
 
-def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: init.Scheme = init.he_normal) -> None:
+def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: Scheme = he_normal) -> None:
     """The network's output is 0 for every input, and its gradients are not.
 
     Two copies of a network half as wide, drawn by `scheme`, with opposite output weights: f(x) = h(x) − h(x) = 0. So
@@ -258,7 +259,7 @@ def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: init.Sc
     if not hidden:
         raise ValueError("antisymmetric doubles hidden units, and the network has none: give mlp a hidden size")
     _need_even_widths(hidden, "antisymmetric")
-    with _all_or_nothing(network):
+    with all_or_nothing(network):
         network.theta[...] = 0
         for layer in hidden:
             *replicas, n_in, n_out = layer.W.shape
@@ -294,13 +295,13 @@ def looks_linear(network: Network, *, rng: np.random.Generator) -> None:
     _need_activations(network, "looks_linear", ReLU)
     *hidden, last = linears = _linears(network)
     _need_even_widths(hidden, "looks_linear")
-    with _all_or_nothing(network):
+    with all_or_nothing(network):
         network.theta[...] = 0
         for layer in linears:
             *replicas, n_in, n_out = layer.W.shape
             rows = n_in if layer is linears[0] else n_in // 2
             columns = n_out if layer is last else n_out // 2
-            Q = init.orthogonal((*replicas, rows, columns), rng=rng)
+            Q = orthogonal((*replicas, rows, columns), rng=rng)
             if layer is not last:
                 Q = np.concatenate([Q, -Q], axis=-1)
             if layer is not linears[0]:
@@ -346,58 +347,3 @@ def _need_even_widths(hidden: list[Linear], name: str) -> None:
     widths = [layer.W.shape[-1] for layer in hidden]
     if any(width % 2 for width in widths):
         raise ValueError(f"{name} pairs hidden units, and the hidden widths are {widths}: give even ones")
-
-
-# By the names of the command line, all with one signature. Those that change a part first fill the rest as He does.
-
-Preparation = Callable[[Network, Array, Array, np.random.Generator], None]
-
-
-def _lsuv(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    lsuv(network, X, rng=rng)
-
-
-def _weight_norm(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    weight_norm(network, X, rng=rng)
-
-
-def _krahenbuhl(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    krahenbuhl(network, X, rng=rng)
-
-
-def _pca(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    with _all_or_nothing(network):
-        network.apply(init.linear(init.he_normal, rng=rng))
-        pca_first_layer(network, X)
-
-
-def _hinge_bias(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    with _all_or_nothing(network):
-        network.apply(init.linear(init.he_normal, rng=rng))
-        hinge_bias(network, X, rng=rng)
-
-
-def _antisymmetric(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    antisymmetric(network, rng=rng)
-
-
-def _looks_linear(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    looks_linear(network, rng=rng)
-
-
-def _zero_last(network: Network, X: Array, labels: Array, rng: np.random.Generator) -> None:
-    with _all_or_nothing(network):
-        network.apply(init.linear(init.he_normal, rng=rng))
-        zero_last_layer(network, labels)
-
-
-PREPARATIONS: dict[str, Preparation] = {
-    "lsuv": _lsuv,
-    "weight_norm": _weight_norm,
-    "krahenbuhl": _krahenbuhl,
-    "pca": _pca,
-    "hinge_bias": _hinge_bias,
-    "antisymmetric": _antisymmetric,
-    "looks_linear": _looks_linear,
-    "zero_last": _zero_last,
-}

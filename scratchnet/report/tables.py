@@ -1,23 +1,16 @@
-"""What a comparison found, in words and numbers: tables, verdicts, and results.json."""
+"""What a comparison found, in words and numbers: tables and verdicts."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-import scratchnet
-from scratchnet.data import Dataset
-from scratchnet.experiment import Arm, Run, Settings
-from scratchnet.files import replacing
-from scratchnet.statistics import Interval, interval, paired_difference
+from scratchnet.lab.experiment import Arm, Run
+from scratchnet.lab.intervals import Interval, interval, paired_difference
 
 MANY = 4  # arms; more have too many pairs to read
 CHANCE = 0.1  # the accuracy of a blind guess among ten classes of equal size
@@ -107,79 +100,3 @@ def _sentence(a: str, b: str, difference: Interval, level: str = "95 %") -> str:
         return f"{a} is ahead of {b} by {difference.mean:.2f} points {bounds}."
     bounds = f"({level}: {-difference.high:+.2f} to {-difference.low:+.2f})"
     return f"{b} is ahead of {a} by {-difference.mean:.2f} points {bounds}."
-
-
-def results(
-    comparisons: Sequence[Comparison],
-    runs: Mapping[str, Sequence[Run]],
-    dataset: Dataset,
-    settings: Settings,
-    *,
-    complete: bool = True,
-) -> dict[str, Any]:
-    """Everything that the tables and figures show, ready for JSON: NaN and infinity are None.
-
-    Accuracies are shares from 0 to 1. Each list "[a seed]" is in the order of `settings.seeds`.
-    """
-    held_out = round(len(dataset.images) * settings.validation)
-    return {
-        "complete": complete,
-        "dataset": {
-            "name": dataset.name,
-            "stand_in": dataset.stand_in,
-            "train": len(dataset.images) - held_out,
-            "validation": held_out,
-        },
-        "settings": {
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate,
-            "seeds": max((len(some) for some in runs.values()), default=0),
-            "device": settings.device,
-            "dtype": "float32",
-            "sizes": list(settings.sizes),
-            "dropout": settings.dropout,
-        },
-        "environment": environment(),
-        "comparisons": [
-            {
-                "key": comparison.key,
-                "title": comparison.title,
-                "arms": [
-                    {
-                        "key": arm.key,
-                        "label": arm.label,
-                        "validation_accuracy": [run.validation_accuracy for run in runs[arm.key]],
-                        "validation_loss": [_number(run.validation_loss) for run in runs[arm.key]],
-                        "training_loss": [[_number(x) for x in run.training_loss] for run in runs[arm.key]],
-                        "diverged": [run.diverged for run in runs[arm.key]],
-                    }
-                    for arm in comparison.arms
-                ],
-            }
-            for comparison in comparisons
-        ],
-    }
-
-
-def _number(x: float) -> float | None:
-    """`x` with the seven digits that a float32 has; None where it is no number."""
-    return float(f"{x:.7g}") if math.isfinite(x) else None
-
-
-def environment() -> dict[str, str]:
-    """What the numbers were made with."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scratchnet": scratchnet.__version__,
-        "platform": platform.platform(),
-        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-    }
-
-
-def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write `content` as JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

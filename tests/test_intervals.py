@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from scratchnet.statistics import interval, paired_difference, t_quantile
+from scratchnet.lab.intervals import interval, paired_difference, t_quantile
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 30, 100, 5000])

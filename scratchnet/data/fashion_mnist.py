@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchnet.data.idx import GZIP_MAGIC, read_idx
 from scratchnet.files import must_be_writable, replacing
-from scratchnet.idx import GZIP_MAGIC, read_idx
 
 CLASSES = (
     "T-shirt/top",

@@ -2,7 +2,7 @@
 
 Each scheme is `scheme(shape, *, rng, ...) -> W` with `shape = (..., n_in, n_out)` and a NumPy generator. The
 weights are drawn in float64; the layer that takes them rounds them to its own dtype. Schemes that need data or the
-whole network are in `prepare`.
+whole network are in `data_dependent`.
 
 **Fans.** n = fan_in = n_in is the number of a unit's inputs: the rows of W, since here Y = XW. m = fan_out = n_out is
 the number of units that an input reaches. (PyTorch stores Wᵀ, of shape (n_out, n_in), and so takes the fan-in from
@@ -14,15 +14,11 @@ Var y = n·E[x²]·Var w. So Var w = 1/n keeps E[y²] = E[x²], and every rule b
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from scratchnet import meanfield
-from scratchnet.layers import ReLU
 
 Shape = tuple[int, ...]
 Scheme = Callable[..., np.ndarray]
@@ -328,119 +324,6 @@ def haiku_dense(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
     return truncated_normal(shape, rng=rng, std=std, corrected=False)
 
 
-# --- matrices with a structure --------------------------------------------------------------------------------
-
-
-def orthogonal(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np.ndarray:
-    """W = g·Q with orthonormal columns (n ≥ m) or rows (n < m), uniform among all such matrices (Haar measure).
-
-    All singular values are g: no direction is stretched or lost, in any depth of linear layers, where a product of
-    Gaussian matrices squeezes the signal into few directions. QR of a Gaussian matrix gives Q, but only Q·sign(diag R)
-    is uniform: the QR of a library fixes signs to its own liking. A layer that widens keeps a vector's norm, and so
-    shrinks each unit's mean square by n/m. Source: Saxe, McClelland & Ganguli 2014, ICLR, §3; Mezzadri 2007, §5.
-    """
-    n, m = fans(shape)
-    _finite(gain=gain)
-    gaussian = rng.standard_normal((*shape[:-2], max(n, m), min(n, m)))
-    Q, R = np.linalg.qr(gaussian)
-    Q = Q * np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
-    return gain * (Q if n >= m else Q.swapaxes(-1, -2))
-
-
-def sparse(shape: Shape, *, rng: np.random.Generator, k: int = 15, std: float = 1.0) -> np.ndarray:
-    """Each unit has k incoming links w ~ N(0, std²), at random places; its other n − k weights are 0.
-
-    The size of a unit's output depends on k alone and not on n, and units start different from one another. Source:
-    Martens 2010, ICML, §5. (Some libraries zero a share of each *input's* links instead.)
-    """
-    n, _ = fans(shape)
-    _scale(std=std)
-    if not 1 <= k <= n:
-        raise ValueError(f"each unit has {n} inputs, and k = {k} links came: choose 1 ≤ k ≤ {n}")
-    places = rng.random(shape).argsort(axis=-2)[..., :k, :]  # k random rows in each column
-    W = np.zeros(shape)
-    np.put_along_axis(W, places, rng.normal(0.0, std, places.shape), axis=-2)
-    return W
-
-
-def siren_first(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """W ~ U(−1/n, 1/n), the first layer of a network of sines, sin(ω₀(XW + b)), with inputs in [−1, 1].
-
-    Source: Sitzmann, Martel, Bergman, Lindell & Wetzstein 2020, NeurIPS, §3.2 and supplement 1.5.
-    """
-    bound = 1 / fan_in(shape)
-    return rng.uniform(-bound, bound, shape)
-
-
-def siren_hidden(shape: Shape, *, rng: np.random.Generator, omega: float = 30.0) -> np.ndarray:
-    """W ~ U(−√(6/n)/ω₀, √(6/n)/ω₀), the later layers of a network of sines sin(ω₀(XW + b)).
-
-    The argument of each sine is nearly normal, with variance ω₀²·n·E[x²]·Var w = 2E[x²], whatever the depth. The paper
-    takes E[x²] = ½ for a sine, and so N(0, 1); but a sine of z ~ N(0, q) has E[sin² z] = (1 − e^(−2q))/2, and the
-    variance settles where q = 1 − e^(−2q), at 0.797. Source: Sitzmann et al. 2020, NeurIPS, §3.2, theorem 1.8 of the
-    supplement.
-    """
-    if not (omega > 0 and math.isfinite(omega)):
-        raise ValueError(f"the frequency omega must be positive, and {omega} came")
-    bound = math.sqrt(6 / fan_in(shape)) / omega
-    return rng.uniform(-bound, bound, shape)
-
-
-def hadamard(p: int) -> np.ndarray:
-    """Sylvester's Hadamard matrix of size 2ᵖ: entries ±1, orthogonal rows. H₀ = [1], H_p = [[H, H], [H, −H]]."""
-    H = np.ones((1, 1))
-    for _ in range(p):
-        H = np.block([[H, H], [H, -H]])
-    return H
-
-
-def zero(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """ZerO: identity matrices, cut off where a layer narrows, mixed by a Hadamard matrix where it widens.
-
-    n ≥ m: W = I, cut to n × m.
-    n < m: W = c·I·H·I with H the Hadamard matrix of size 2ᵖ, p = ⌈log₂ m⌉, c = 2^(−(p − 1)/2); plain zeros instead
-    would leave every unit beyond n without a signal, and with equal gradients for ever.
-
-    Nothing is random, nothing is drawn from `rng`, and the rank grows during training. Source: Zhao, Schäfer &
-    Anandkumar 2022, TMLR, Algorithm 1.
-    """
-    n, m = fans(shape)
-    if n >= m:
-        return identity(shape, rng=rng)
-    p = math.ceil(math.log2(m))
-    c = 2 ** (-(p - 1) / 2)
-    return np.broadcast_to(c * hadamard(p)[:n, :m], shape).copy()
-
-
-# --- mean-field theory ----------------------------------------------------------------------------------------
-
-
-def edge_of_chaos(
-    shape: Shape, *, rng: np.random.Generator, phi: meanfield.Activation = None, q: float = 1.0
-) -> np.ndarray:
-    """W ~ N(0, σ_w²/n), with the σ_w at which signals and gradients keep their size at any depth.
-
-    σ_w and σ_b solve q = σ_w²E[φ(√q z)²] + σ_b² and σ_w²E[φ'(√q z)²] = 1, for the activation `phi` (default: ReLU,
-    where that is He's rule) and the variance `q` to stay at. Biases: `edge_of_chaos_bias`. Source: Poole et al. 2016;
-    Schoenholz et al. 2017, ICLR, §3.
-    """
-    sigma_w, _ = meanfield.edge_of_chaos(ReLU() if phi is None else phi, q=q)
-    return rng.normal(0.0, sigma_w / math.sqrt(fan_in(shape)), shape)
-
-
-def edge_of_chaos_bias(
-    shape: Shape,
-    *,
-    fan_in: int,
-    rng: np.random.Generator,
-    phi: meanfield.Activation = None,
-    q: float = 1.0,
-) -> np.ndarray:
-    """b ~ N(0, σ_b²), the biases that go with `edge_of_chaos`."""
-    _, sigma_b = meanfield.edge_of_chaos(ReLU() if phi is None else phi, q=q)
-    return rng.normal(0.0, sigma_b, shape)
-
-
 # --- filling a network ----------------------------------------------------------------------------------------
 
 
@@ -459,64 +342,3 @@ def linear(scheme: Scheme, *, rng: np.random.Generator, bias: Scheme | None = No
             layer.b[...] = 0 if bias is None else bias(layer.b.shape, fan_in=fan_in(layer.W.shape), rng=bias_rng)
 
     return fill
-
-
-SCHEMES: dict[str, Scheme] = {
-    scheme.__name__: scheme
-    for scheme in (
-        zeros,
-        ones,
-        constant,
-        identity,
-        uniform,
-        normal,
-        truncated_normal,
-        rule_uniform,
-        rule_normal,
-        variance_scaling,
-        lecun_uniform,
-        lecun_normal,
-        glorot_uniform,
-        glorot_normal,
-        he_uniform,
-        he_normal,
-        torch_linear,
-        keras_dense,
-        flax_dense,
-        haiku_dense,
-        orthogonal,
-        sparse,
-        siren_first,
-        siren_hidden,
-        zero,
-        edge_of_chaos,
-    )
-}
-
-# Schemes whose biases are not 0.
-BIASES: dict[str, Scheme] = {"torch_linear": torch_linear_bias, "edge_of_chaos": edge_of_chaos_bias}
-
-# Other names that people search for.
-ALIASES = {
-    "xavier_uniform": "glorot_uniform",
-    "xavier_normal": "glorot_normal",
-    "kaiming_uniform": "he_uniform",
-    "kaiming_normal": "he_normal",
-    "torch": "torch_linear",
-    "pytorch": "torch_linear",
-    "keras": "keras_dense",
-    "flax": "flax_dense",
-    "haiku": "haiku_dense",
-    "martens": "sparse",
-    "eye": "identity",
-}
-
-
-def resolve(name: str, known: Any) -> str:
-    """`name`, or what it is an alias of; ValueError, with names that are near, where `known` holds neither."""
-    resolved = ALIASES.get(name, name)
-    if resolved in known:
-        return resolved
-    near = difflib.get_close_matches(name, [*known, *ALIASES], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(f"there is no initialization {name!r}; {hint}")

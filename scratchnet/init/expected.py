@@ -1,8 +1,8 @@
 """What each initialization promises, and what a sample of it shows.
 
-For every scheme of `init` a `Theory` for one shape: the formula, the moments, the bounds, the share of zeros, the
+For every scheme a `Theory` for one shape: the formula, the moments, the bounds, the share of zeros, the
 largest singular value and the density. `measure` takes the same numbers from a sample, and `disagreements` compares
-the two. For every preparation of `prepare`, which has the data or the whole network to look at, `promises` measures
+the two. For every preparation, which has the data or the whole network to look at, `promises` measures
 the one thing that it is for.
 """
 
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchnet import init
+from scratchnet.init.data_dependent import gradient_ratios
+from scratchnet.init.registry import PREPARATIONS, resolve
+from scratchnet.init.schemes import fans, truncated_std
 from scratchnet.layers import Linear
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
-from scratchnet.prepare import PREPARATIONS, gradient_ratios
 
 Density = Callable[[np.ndarray], np.ndarray]
 
@@ -84,8 +85,8 @@ def disagreements(promised: Theory, W: np.ndarray, *, standard_errors: float = 5
 
 def theory(name: str, shape: tuple[int, int]) -> Theory:
     """What `init.SCHEMES[name]`, with its default arguments, promises for W of `shape` (n, m)."""
-    n, m = init.fans(shape)
-    return _THEORIES[init.resolve(name, _THEORIES)](n, m)
+    n, m = fans(shape)
+    return _THEORIES[resolve(name, _THEORIES)](n, m)
 
 
 # --- families of distributions --------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ def _uniform(formula: str, n: int, m: int, low: float, high: float) -> Theory:
 def _normal(formula: str, n: int, m: int, std: float, cut: float = math.inf) -> Theory:
     """N(0, std²) before it is cut at ± `cut` standard deviations."""
     kept = math.erf(cut / math.sqrt(2))
-    after = std * (init.truncated_std(-cut, cut) if math.isfinite(cut) else 1.0)
+    after = std * (truncated_std(-cut, cut) if math.isfinite(cut) else 1.0)
 
     def density(w: np.ndarray) -> np.ndarray:
         normal = np.exp(-((w / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi) * kept)
@@ -161,7 +162,7 @@ def _identity(formula: str, n: int, m: int) -> Theory:
 
 def _truncated(formula: str, n: int, m: int, std: float) -> Theory:
     """Cut at ±2 and corrected: the normal distribution before the cut is wider by 1/0.8796."""
-    return _normal(formula, n, m, std / init.truncated_std(-2, 2), cut=2.0)
+    return _normal(formula, n, m, std / truncated_std(-2, 2), cut=2.0)
 
 
 def _orthogonal(n: int, m: int) -> Theory:
@@ -268,7 +269,7 @@ def promises(
     def prepared(name: str) -> tuple[Network, list[np.ndarray]]:
         """The network, and the output of each of its Linear layers."""
         network, outputs, X = mlp(sizes), [], images
-        PREPARATIONS[name](network, images, labels, rng)
+        PREPARATIONS[name](network, images, labels, rng=rng)
         for layer in network.layers:
             X = layer.forward(X)
             if isinstance(layer, Linear):

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from scratchnet import init, prepare
+from scratchnet import init
 from scratchnet.layers import GELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
@@ -61,7 +61,7 @@ def outputs(network, X):
 def test_lsuv_gives_every_layer_of_every_replica_variance_1(activation, replicas, dtype, X, rng):
     network = mlp(SIZES, activation=activation, replicas=replicas, dtype=dtype)
     network.theta[...] = 7  # whatever was there, biases too, is overwritten
-    prepare.lsuv(network, X, rng=rng)
+    init.lsuv(network, X, rng=rng)
     for Y in outputs(network, X):
         np.testing.assert_allclose(Y.var(axis=(-2, -1)), np.ones(replicas), atol=0.05)
     assert all((layer.b == 0).all() for layer in linears(network))
@@ -69,7 +69,7 @@ def test_lsuv_gives_every_layer_of_every_replica_variance_1(activation, replicas
 
 def test_lsuv_leaves_the_weights_orthogonal_up_to_scale(X, rng):
     network = mlp(SIZES, dtype=np.float64)
-    prepare.lsuv(network, X, rng=rng)
+    init.lsuv(network, X, rng=rng)
     for layer in linears(network):
         G = layer.W.T @ layer.W
         np.testing.assert_allclose(G, G[0, 0] * np.eye(len(G)), atol=1e-12)
@@ -77,10 +77,10 @@ def test_lsuv_leaves_the_weights_orthogonal_up_to_scale(X, rng):
 
 def test_lsuv_scales_only_what_is_outside_its_tolerance(X, rng):
     network = mlp(SIZES)
-    prepare.lsuv(network, X, rng=rng, tolerance=1e9)
+    init.lsuv(network, X, rng=rng, tolerance=1e9)
     for layer in linears(network):
         np.testing.assert_allclose(layer.W.T @ layer.W, np.eye(layer.W.shape[1]), atol=1e-5)
-    prepare.lsuv(network, X, rng=rng, tolerance=0)
+    init.lsuv(network, X, rng=rng, tolerance=0)
     assert all(abs(Y.var() - 1) < 1e-5 for Y in outputs(network, X))
 
 
@@ -92,7 +92,7 @@ def test_lsuv_scales_only_what_is_outside_its_tolerance(X, rng):
 @pytest.mark.parametrize("activation", [ReLU, Tanh])
 def test_weight_norm_gives_every_unit_mean_0_and_variance_1(activation, replicas, dtype, X, rng):
     network = mlp(SIZES, activation=activation, replicas=replicas, dtype=dtype)
-    prepare.weight_norm(network, X, rng=rng)
+    init.weight_norm(network, X, rng=rng)
     for Y in outputs(network, X):
         np.testing.assert_allclose(Y.mean(axis=-2), np.zeros((*replicas, Y.shape[-1])), atol=1e-5)
         np.testing.assert_allclose(Y.std(axis=-2), np.ones((*replicas, Y.shape[-1])), atol=1e-5)
@@ -119,7 +119,7 @@ def ratios(network, X, rng):
 def test_krahenbuhl_gives_all_layers_equal_ratios_of_gradient_to_weight(activation, replicas, dtype, X):
     X = X[:300]
     network = mlp([196, 64, 96, 32, 10], activation=activation, replicas=replicas, dtype=dtype)
-    prepare.krahenbuhl(network, X, rng=np.random.default_rng(0))
+    init.krahenbuhl(network, X, rng=np.random.default_rng(0))
     rng = np.random.default_rng(0)  # the same random loss: it is drawn after the weights
     for layer in linears(network):
         init.normal(layer.W.shape, rng=rng)
@@ -131,7 +131,7 @@ def test_krahenbuhl_gives_all_layers_equal_ratios_of_gradient_to_weight(activati
 
 def test_without_krahenbuhl_the_ratios_differ(X, rng):
     network = mlp([196, 64, 96, 32, 10])
-    prepare.weight_norm(network, X[:300], rng=rng)
+    init.weight_norm(network, X[:300], rng=rng)
     C = ratios(network, X[:300], rng)
     assert C.max() / C.min() > 1.5
 
@@ -139,7 +139,7 @@ def test_without_krahenbuhl_the_ratios_differ(X, rng):
 @REPLICAS
 def test_krahenbuhl_centres_units_and_scales_those_of_a_layer_alike(replicas, X, rng):
     network = mlp(SIZES, replicas=replicas)
-    prepare.krahenbuhl(network, X, rng=rng)
+    init.krahenbuhl(network, X, rng=rng)
     for Y in outputs(network, X):
         scale = Y.std(axis=-2).mean(axis=-1)[..., None]
         assert (np.abs(Y.mean(axis=-2)) < 1e-4 * scale).all()
@@ -149,10 +149,10 @@ def test_krahenbuhl_centres_units_and_scales_those_of_a_layer_alike(replicas, X,
 
 def test_krahenbuhl_starts_with_principal_components_where_there_are_enough_images(X, rng):
     network = mlp(SIZES)
-    prepare.krahenbuhl(network, X, rng=rng)
+    init.krahenbuhl(network, X, rng=rng)
     Y = outputs(network, X)[0]
     np.testing.assert_allclose(np.corrcoef(Y.T), np.eye(48), atol=1e-3)
-    prepare.krahenbuhl(network, X[:40], rng=rng)  # they have at most 39 components for the 48 units
+    init.krahenbuhl(network, X[:40], rng=rng)  # they have at most 39 components for the 48 units
     Y = outputs(network, X[:40])[0]
     assert np.abs(np.corrcoef(Y.T) - np.eye(48)).max() > 0.1
 
@@ -165,7 +165,7 @@ def test_krahenbuhl_starts_with_principal_components_where_there_are_enough_imag
 def test_pca_makes_the_first_layers_outputs_white(replicas, dtype, X):
     network = he(replicas=replicas, dtype=dtype)
     before = network.theta.copy()
-    prepare.pca_first_layer(network, X, epsilon=0)
+    init.pca_first_layer(network, X, epsilon=0)
     for Y in outputs(network, X)[0].reshape(-1, 1000, 48):
         np.testing.assert_allclose(Y.mean(axis=0), np.zeros(48), atol=1e-4)
         np.testing.assert_allclose(np.cov(Y.T, bias=True), np.eye(48), atol=1e-4)
@@ -175,7 +175,7 @@ def test_pca_makes_the_first_layers_outputs_white(replicas, dtype, X):
 
 def test_pca_takes_the_directions_of_largest_variance_first(X):
     network = he(dtype=np.float64)
-    prepare.pca_first_layer(network, X, epsilon=0)
+    init.pca_first_layer(network, X, epsilon=0)
     _, s, Vt = np.linalg.svd((X - X.mean(axis=0, dtype=np.float64)), full_matrices=False)
     W = network.layers[0].W
     np.testing.assert_allclose(1 / np.linalg.norm(W, axis=0), s[:48] / math.sqrt(1000), rtol=1e-6)
@@ -186,7 +186,7 @@ def test_pca_takes_the_directions_of_largest_variance_first(X):
 
 def test_epsilon_shrinks_the_variance_of_component_j_to_lambda_over_lambda_plus_epsilon(X):
     network = he(dtype=np.float64)
-    prepare.pca_first_layer(network, X, epsilon=0.5)
+    init.pca_first_layer(network, X, epsilon=0.5)
     eigenvalues = np.linalg.eigvalsh(np.cov(X.astype(np.float64).T, bias=True))[::-1][:48]
     np.testing.assert_allclose(outputs(network, X)[0].var(axis=0), eigenvalues / (eigenvalues + 0.5), rtol=1e-6)
 
@@ -200,7 +200,7 @@ def test_hinge_bias_puts_every_hidden_units_kink_on_an_image(replicas, dtype, X,
     network = he(replicas=replicas, dtype=dtype)
     before = [layer.W.copy() for layer in linears(network)]
     network.layers[-1].b[...] = 3
-    prepare.hinge_bias(network, X, rng=rng)
+    init.hinge_bias(network, X, rng=rng)
     *hidden, _ = outputs(network, X)
     for Y in hidden:
         assert (np.abs(Y).min(axis=-2) == 0).all()
@@ -216,7 +216,7 @@ def test_hinge_bias_puts_every_hidden_units_kink_on_an_image(replicas, dtype, X,
 @pytest.mark.parametrize("activation", [ReLU, Tanh, GELU])
 def test_an_antisymmetric_network_returns_exactly_0_and_learns(activation, images, labels, rng):
     network = mlp([784, 256, 128, 10], activation=activation)
-    prepare.antisymmetric(network, rng=rng)
+    init.antisymmetric(network, rng=rng)
     for n in (*range(1, 34), 100, 127, 1000):
         assert (network.forward(images[:n]) == 0).all(), n
     loss = CrossEntropy()
@@ -230,7 +230,7 @@ def test_an_antisymmetric_network_returns_exactly_0_and_learns(activation, image
 @pytest.mark.parametrize("width", range(2, 40, 2))
 def test_with_any_even_widths_an_antisymmetric_network_returns_0_up_to_rounding(width, dtype, images, rng):
     network = mlp([784, width, 40 - width, width, 10], dtype=dtype)
-    prepare.antisymmetric(network, rng=rng)
+    init.antisymmetric(network, rng=rng)
     for n in (1, 2, 3, 7, 16, 100):
         assert np.abs(network.forward(images[:n])).max() < 100 * np.finfo(dtype).eps, n
 
@@ -241,7 +241,7 @@ def test_the_pairs_of_an_antisymmetric_network_differ_from_each_other_and_part_a
 ):
     network = mlp([196, 64, 32, 10], replicas=replicas)
     network.theta[...] = 7
-    prepare.antisymmetric(network, rng=rng)
+    init.antisymmetric(network, rng=rng)
     for Y in outputs(network, X)[:2]:
         assert np.array_equal(Y[..., 0::2], Y[..., 1::2])
         assert not np.isclose(Y[..., 0], Y[..., 2]).all()
@@ -256,7 +256,7 @@ def test_the_pairs_of_an_antisymmetric_network_differ_from_each_other_and_part_a
 
 def test_an_antisymmetric_network_keeps_the_scale_of_its_scheme(rng):
     network = mlp([196, 512, 512, 10])
-    prepare.antisymmetric(network, rng=rng)
+    init.antisymmetric(network, rng=rng)
     first, hidden, last = linears(network)
     assert first.W.var() == pytest.approx(2 / 196, rel=0.05)
     assert (hidden.W**2).sum(axis=0).mean() == pytest.approx(2, rel=0.05)  # n_in/2 inputs of variance 2/(n_in/2)
@@ -272,7 +272,7 @@ def test_an_antisymmetric_network_keeps_the_scale_of_its_scheme(rng):
 def test_a_looks_linear_network_is_a_linear_map_with_orthonormal_columns(replicas, dtype, X, rng):
     network = mlp([196, 256, 128, 64, 10], replicas=replicas, dtype=dtype)
     network.theta[...] = 7
-    prepare.looks_linear(network, rng=rng)
+    init.looks_linear(network, rng=rng)
     first, *hidden, last = [layer.W for layer in linears(network)]
     blocks = [first[..., :128], *(W[..., : W.shape[-2] // 2, : W.shape[-1] // 2] for W in hidden), last[..., :32, :]]
     M = np.eye(196)
@@ -285,7 +285,7 @@ def test_a_looks_linear_network_is_a_linear_map_with_orthonormal_columns(replica
 
 def test_a_looks_linear_network_keeps_lengths_through_50_layers(rng):
     network = mlp([20, *[40] * 50, 20])
-    prepare.looks_linear(network, rng=rng)
+    init.looks_linear(network, rng=rng)
     X = rng.normal(size=(30, 20)).astype(np.float32)
     np.testing.assert_allclose(np.linalg.norm(network.forward(X), axis=1), np.linalg.norm(X, axis=1), rtol=1e-4)
     dX = network.backward(X)
@@ -294,7 +294,7 @@ def test_a_looks_linear_network_keeps_lengths_through_50_layers(rng):
 
 def test_a_looks_linear_network_without_hidden_layers_is_orthogonal(rng):
     network = mlp([196, 10])
-    prepare.looks_linear(network, rng=rng)
+    init.looks_linear(network, rng=rng)
     W = network.layers[0].W
     np.testing.assert_allclose(W.T @ W, np.eye(10), atol=1e-5)
 
@@ -307,7 +307,7 @@ def test_a_looks_linear_network_without_hidden_layers_is_orthogonal(rng):
 def test_a_zero_last_layer_starts_at_the_loss_ln_10(replicas, dtype, X, labels):
     network = he(replicas=replicas, dtype=dtype)
     others = network.theta[..., :-330].copy()
-    prepare.zero_last_layer(network)
+    init.zero_last_layer(network)
     assert (network.forward(X) == 0).all()
     assert CrossEntropy().forward(network.forward(X), labels) == pytest.approx(np.full(replicas, math.log(10)))
     assert np.array_equal(network.theta[..., :-330], others)
@@ -317,7 +317,7 @@ def test_a_zero_last_layer_starts_at_the_loss_ln_10(replicas, dtype, X, labels):
 def test_a_zero_last_layer_with_the_prior_starts_at_the_entropy_of_the_labels(replicas, X, labels):
     labels = np.where((labels == 3) & (np.arange(1000) % 4 > 0), 5, labels)  # fewer of class 3
     network = he(replicas=replicas)
-    prepare.zero_last_layer(network, labels)
+    init.zero_last_layer(network, labels)
     share = np.bincount(labels) / 1000
     loss = CrossEntropy()
     entropy = -(share * np.log(share)).sum()
@@ -329,25 +329,25 @@ def test_a_zero_last_layer_with_the_prior_starts_at_the_entropy_of_the_labels(re
 # --- all of them ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", prepare.PREPARATIONS)
+@pytest.mark.parametrize("name", init.PREPARATIONS)
 def test_equal_seeds_agree_and_different_seeds_differ(name, X, labels):
-    fill = prepare.PREPARATIONS[name]
+    fill = init.PREPARATIONS[name]
     thetas = []
     for seed in (0, 0, 1):
         network = mlp(SIZES)
-        fill(network, X, labels, np.random.default_rng(seed))
+        fill(network, X, labels, rng=np.random.default_rng(seed))
         thetas.append(network.theta)
     assert np.array_equal(thetas[0], thetas[1])
     assert not np.array_equal(thetas[0], thetas[2])
 
 
-@pytest.mark.parametrize("name", prepare.PREPARATIONS)
+@pytest.mark.parametrize("name", init.PREPARATIONS)
 def test_a_stack_gives_each_replica_what_it_would_give_it_alone(name, X, labels):
     """Where the draws are the same: a stack of one, and a stack of two that has the first one's draws twice."""
-    fill = prepare.PREPARATIONS[name]
+    fill = init.PREPARATIONS[name]
     alone, stack = mlp(SIZES), mlp(SIZES, replicas=(2,))
-    fill(alone, X, labels, np.random.default_rng(0))
-    fill(stack, X, labels, Twice(0))
+    fill(alone, X, labels, rng=np.random.default_rng(0))
+    fill(stack, X, labels, rng=Twice(0))
     for replica in stack.theta:
         np.testing.assert_allclose(replica, alone.theta, rtol=1e-4, atol=1e-5)
 
@@ -368,22 +368,22 @@ class Twice:
         return np.stack([self.rng.integers(high, size=size[1:])] * 2)
 
 
-@pytest.mark.parametrize("name", prepare.PREPARATIONS)
+@pytest.mark.parametrize("name", init.PREPARATIONS)
 def test_a_preparation_can_be_sent_to_a_worker_process_and_fills_every_weight(name, X, labels, rng):
-    fill = pickle.loads(pickle.dumps(prepare.PREPARATIONS[name]))
+    fill = pickle.loads(pickle.dumps(init.PREPARATIONS[name]))
     network = mlp(SIZES)
     network.theta[...] = np.inf
     for layer in linears(network):
         layer.W[...] = layer.b[...] = 1e3
-    fill(network, X, labels, rng)
+    fill(network, X, labels, rng=rng)
     assert np.abs(network.theta).max() < 500
 
 
 def test_nothing_is_dropped_while_a_network_is_prepared(X, labels):
-    for fill in prepare.PREPARATIONS.values():
+    for fill in init.PREPARATIONS.values():
         plain, dropped = mlp(SIZES), mlp(SIZES, dropout=0.5, rng=np.random.default_rng(9))
-        fill(plain, X, labels, np.random.default_rng(0))
-        fill(dropped, X, labels, np.random.default_rng(0))
+        fill(plain, X, labels, rng=np.random.default_rng(0))
+        fill(dropped, X, labels, rng=np.random.default_rng(0))
         assert np.array_equal(plain.theta, dropped.theta)
 
 
@@ -419,27 +419,27 @@ NEEDS_VARIANCE = NEEDS_X[:3]
 )
 def test_images_of_another_shape_or_not_finite_are_refused(name, make, match, X, labels, rng):
     network = he()
-    refuses(network, lambda: prepare.PREPARATIONS[name](network, make(X), labels, rng), match)
+    refuses(network, lambda: init.PREPARATIONS[name](network, make(X), labels, rng=rng), match)
 
 
 @pytest.mark.parametrize("replicas", [(), (2,)], ids=str)
 @pytest.mark.parametrize("name", NEEDS_VARIANCE)
 def test_images_of_zeros_have_no_variance_to_scale(name, replicas, X, labels, rng):
     network = he(replicas=replicas)
-    refuses(network, lambda: prepare.PREPARATIONS[name](network, X * 0, labels, rng), "variance of 0")
+    refuses(network, lambda: init.PREPARATIONS[name](network, X * 0, labels, rng=rng), "variance of 0")
 
 
 @pytest.mark.parametrize("name", ["weight_norm", "krahenbuhl"])
 def test_images_that_are_all_the_same_have_no_variance_to_scale(name, X, labels, rng):
     network = he()
     for same in (X[:1], np.repeat(X[:1], 50, axis=0)):
-        refuses(network, lambda: prepare.PREPARATIONS[name](network, same, labels, rng), "variance of 0")
+        refuses(network, lambda: init.PREPARATIONS[name](network, same, labels, rng=rng), "variance of 0")
 
 
 @pytest.mark.parametrize("name", NEEDS_VARIANCE)
 def test_images_too_large_for_float32_are_refused(name, X, labels, rng):
     network = he()
-    refuses(network, lambda: prepare.PREPARATIONS[name](network, X * np.float32(3.4e38), labels, rng), "finite")
+    refuses(network, lambda: init.PREPARATIONS[name](network, X * np.float32(3.4e38), labels, rng=rng), "finite")
 
 
 def test_lsuv_is_refused_where_units_are_dead(rng):
@@ -450,7 +450,7 @@ def test_lsuv_is_refused_where_units_are_dead(rng):
     for seed in range(20):
         before = network.theta.copy()
         try:
-            prepare.lsuv(network, X, rng=np.random.default_rng(seed))
+            init.lsuv(network, X, rng=np.random.default_rng(seed))
         except ValueError as error:
             assert "variance of 0" in str(error)
             assert np.array_equal(network.theta, before)
@@ -464,13 +464,13 @@ def test_lsuv_is_refused_where_units_are_dead(rng):
 @pytest.mark.parametrize("tolerance", [-0.1, math.nan])
 def test_lsuv_refuses_a_tolerance_that_is_none(tolerance, X, rng):
     network = he()
-    refuses(network, lambda: prepare.lsuv(network, X, rng=rng, tolerance=tolerance), "tolerance of at least 0")
+    refuses(network, lambda: init.lsuv(network, X, rng=rng, tolerance=tolerance), "tolerance of at least 0")
 
 
 @pytest.mark.parametrize("epsilon", [-1e-3, math.nan, math.inf])
 def test_pca_refuses_an_epsilon_that_is_none(epsilon, X):
     network = he()
-    refuses(network, lambda: prepare.pca_first_layer(network, X, epsilon=epsilon), "finite epsilon of at least 0")
+    refuses(network, lambda: init.pca_first_layer(network, X, epsilon=epsilon), "finite epsilon of at least 0")
 
 
 @pytest.mark.parametrize(
@@ -479,42 +479,42 @@ def test_pca_refuses_an_epsilon_that_is_none(epsilon, X):
 )
 def test_pca_refuses_more_units_than_directions(units, n, match, X, labels, rng):
     network = he([196, units, 10])
-    refuses(network, lambda: prepare.pca_first_layer(network, X[:n]), match)
-    refuses(network, lambda: prepare.PREPARATIONS["pca"](network, X[:n], labels, rng), match)
+    refuses(network, lambda: init.pca_first_layer(network, X[:n]), match)
+    refuses(network, lambda: init.PREPARATIONS["pca"](network, X[:n], labels, rng=rng), match)
 
 
 def test_pca_finds_no_direction_in_images_of_one_grey(X):
     network = he()
-    refuses(network, lambda: prepare.pca_first_layer(network, np.full_like(X, 0.3)), "varies in 0 directions")
+    refuses(network, lambda: init.pca_first_layer(network, np.full_like(X, 0.3)), "varies in 0 directions")
 
 
 def test_hinge_bias_refuses_a_network_without_weights_or_with_infinite_ones(X, rng):
     network = mlp(SIZES)
-    refuses(network, lambda: prepare.hinge_bias(network, X, rng=rng), "initialize the network before")
+    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "initialize the network before")
     network = he()
     network.layers[0].W[3, 3] = np.inf
-    refuses(network, lambda: prepare.hinge_bias(network, X, rng=rng), "infinite or not a number")
+    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "infinite or not a number")
 
 
 @pytest.mark.parametrize("name", ["antisymmetric", "looks_linear"])
 @pytest.mark.parametrize("sizes", [[196, 47, 10], [196, 48, 31, 10]])
 def test_odd_hidden_widths_cannot_be_paired(name, sizes, X, labels, rng):
     network = he(sizes)
-    refuses(network, lambda: prepare.PREPARATIONS[name](network, X, labels, rng), "give even ones")
+    refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), "give even ones")
 
 
 def test_antisymmetric_refuses_a_network_without_hidden_units_and_a_scheme_of_zeros(rng):
     network = he([196, 10])
-    refuses(network, lambda: prepare.antisymmetric(network, rng=rng), "the network has none")
+    refuses(network, lambda: init.antisymmetric(network, rng=rng), "the network has none")
     network = he()
-    refuses(network, lambda: prepare.antisymmetric(network, rng=rng, scheme=init.zeros), "other than 0")
+    refuses(network, lambda: init.antisymmetric(network, rng=rng, scheme=init.zeros), "other than 0")
 
 
 @pytest.mark.parametrize("name", ["looks_linear", "krahenbuhl"])
 def test_what_is_proved_for_relu_is_refused_for_tanh(name, X, labels, rng):
     network = he(activation=Tanh, dropout=0.1, rng=rng)
     match = "needs the activation ReLU.*network has Tanh"
-    refuses(network, lambda: prepare.PREPARATIONS[name](network, X, labels, rng), match)
+    refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), match)
 
 
 @pytest.mark.parametrize(
@@ -531,18 +531,18 @@ def test_what_is_proved_for_relu_is_refused_for_tanh(name, X, labels, rng):
 def test_zero_last_layer_refuses_labels_that_give_no_prior(change, X, labels, rng):
     network = he()
     for call in (
-        prepare.PREPARATIONS["zero_last"],
-        lambda network, X, labels, rng: prepare.zero_last_layer(network, labels),
+        init.PREPARATIONS["zero_last"],
+        lambda network, X, labels, rng: init.zero_last_layer(network, labels),
     ):
-        refuses(network, lambda: call(network, X, change(labels), rng), "every class among them")
+        refuses(network, lambda: call(network, X, change(labels), rng=rng), "every class among them")
 
 
 def test_a_network_that_is_no_mlp_is_refused(X, labels, rng):
     first, activation, *_, last = he().layers
     for layers in ([Dropout(0.1, rng=rng), first, activation, last], [first, activation]):
         network = Network(layers)
-        for name, fill in prepare.PREPARATIONS.items():
-            refuses(network, lambda: fill(network, X, labels, rng), "begins and ends with a Linear layer"), name
+        for name, fill in init.PREPARATIONS.items():
+            refuses(network, lambda: fill(network, X, labels, rng=rng), "begins and ends with a Linear layer"), name
 
 
 def test_an_interrupt_leaves_the_network_as_it_was(X, rng):
@@ -558,5 +558,5 @@ def test_an_interrupt_leaves_the_network_as_it_was(X, rng):
 
     layer.forward = forward
     with pytest.raises(KeyboardInterrupt):
-        prepare.weight_norm(network, X, rng=rng)
+        init.weight_norm(network, X, rng=rng)
     assert np.array_equal(network.theta, before)

@@ -1,0 +1,1 @@
+"""What a comparison found: tables, figures and results.json. Nothing here trains."""
