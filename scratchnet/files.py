@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and never over something that might be wanted."""
+"""Writing files safely: a file is complete or absent, and the results of an earlier run are kept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new file's path in the same folder; on success it takes `path`'s place, on any failure it is removed.
+    """Yield the path of a temporary file in the same folder, which replaces `path` at the end of the `with` block.
 
-    The old file stays as it was until the new one is complete, and two writers never mix: the last one wins.
+    If the block raises an exception, the temporary file is removed and `path` stays as it was. The replacement is one
+    atomic step: `path` is always either the old file or the complete new one. If two processes write the same path,
+    the last one wins and their content is never mixed.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -23,7 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; the result gets the permissions of any new file
+        # mkstemp makes files private; give the result the usual permissions of a new file
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
@@ -33,28 +35,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def must_be_writable(folder: Path) -> None:
-    """Make `folder` where it is not there, and OSError unless a file can be written to it: to fail before the work."""
+    """Create `folder` if necessary, and raise OSError if no file can be written to it. Call this before long work."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
-    """Move those of `names` that are in `folder` to a new folder `earlier/DATE`; return it, or None for none.
+    """Move the files in `folder` that are called one of `names` to a new folder `earlier/DATE`, and return its path.
 
-    A new run's results then take the place of an old run's without losing them.
+    So a new run can write its results without overwriting those of an earlier run. Returns None if there was no file
+    to move.
     """
     present = [folder / name for name in names if (folder / name).exists()]
     if not present:
         return None
     stamp = datetime.fromtimestamp(max(path.stat().st_mtime for path in present)).strftime("%Y-%m-%d-%H%M%S")
     aside = folder / "earlier" / stamp
-    for n in itertools.count(2):
+    for number in itertools.count(2):
         try:
             aside.mkdir(parents=True)
             break
         except FileExistsError:
-            aside = folder / "earlier" / f"{stamp}-{n}"
+            aside = folder / "earlier" / f"{stamp}-{number}"
     for path in present:
         os.replace(path, aside / path.name)
     return aside

@@ -1,4 +1,4 @@
-"""A web server on loopback that can misbehave in every way that is known of mirrors."""
+"""A web server on the loopback interface that can misbehave in every way that mirrors are known to."""
 
 import gzip
 import threading
@@ -15,7 +15,7 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.rsplit("/", 1)[-1]
         server.requested.append(name)
         behave = server.behaviours[min(len(server.requested), len(server.behaviours)) - 1]
-        with suppress(BrokenPipeError, ConnectionResetError):  # the client had enough
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client closed the connection
             behave(self, server.files.get(name))
         self.close_connection = True
 
@@ -53,7 +53,7 @@ def say(body):
 
 
 def truncate(handler, content):
-    """Promises everything and hangs up half-way."""
+    """Announce the full length, send half of the content and close the connection."""
     handler.start(200, len(content))
     handler.wfile.write(content[: len(content) // 2])
 
@@ -64,7 +64,7 @@ def truncate_without_length(handler, content):
 
 
 def stall(handler, content):
-    """Sends half and then nothing, without hanging up."""
+    """Send half of the content and then nothing, and keep the connection open."""
     handler.start(200, len(content))
     handler.wfile.write(content[: len(content) // 2])
     handler.wfile.flush()
@@ -85,20 +85,20 @@ def drip(handler, content):
 
 
 def flood(handler, content):
-    """Never stops, and gives no length."""
+    """Send bytes without end, and announce no length."""
     handler.start(200)
     while not handler.server.released.is_set():
         handler.wfile.write(bytes(1 << 16))
 
 
 def label_as_gzip(handler, content):
-    """The file as it is, called gzip-encoded, as web servers do that know the ending .gz."""
+    """Send the file as it is with the header `Content-Encoding: gzip`, as some web servers do for names in .gz."""
     handler.start(200, len(content), Content_Encoding="gzip", Content_Type="application/octet-stream")
     handler.wfile.write(content)
 
 
 def pack(handler, content):
-    """Compresses the file once more for the way, though the client asked for identity."""
+    """Compress the file once more for the transfer, although the client asked for none (`identity`)."""
     packed = gzip.compress(content)
     handler.start(200, len(packed), Content_Encoding="gzip")
     handler.wfile.write(packed)
@@ -113,7 +113,7 @@ def send_chunks(handler, content):
 
 
 def promise_less(handler, content):
-    """A Content-Length that ends before the file does."""
+    """Announce a length that is shorter than the content."""
     handler.start(200, len(content) // 2)
     handler.wfile.write(content)
 
@@ -126,7 +126,7 @@ def redirect(handler, content):
 
 
 def together(clients):
-    """Answers nobody before so many have asked: their downloads overlap, however slowly they start."""
+    """Answer only when `clients` requests have arrived, so that their downloads overlap however slowly they start."""
 
     def behave(handler, content):
         deadline = time.monotonic() + 60
@@ -139,7 +139,7 @@ def together(clients):
 
 @contextmanager
 def http_server(files, *behaviours):
-    """Serve `files` (name → bytes). The n-th request gets the n-th behaviour, later ones the last."""
+    """Serve `files` (name → bytes). Request i is answered by behaviour i, and all later requests by the last one."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.files, server.behaviours = files, behaviours or (serve,)

@@ -1,4 +1,4 @@
-"""Devices: what is asked for is what one gets, or one clear sentence."""
+"""Devices: the requested device is used, or one clear sentence says why not."""
 
 import math
 
@@ -26,13 +26,13 @@ def test_the_host_is_always_there():
 
 
 def test_an_unknown_device_is_refused():
-    with pytest.raises(DeviceError, match="there is no device 'tpu': choose auto, cpu or cuda"):
+    with pytest.raises(DeviceError, match="unknown device 'tpu': choose auto, cpu or cuda"):
         resolve("tpu")
 
 
 @pytest.mark.skipif(NO_GPU is None, reason="this machine has a working GPU")
 def test_without_a_gpu_cuda_is_refused_with_the_reason_and_auto_is_the_cpu():
-    with pytest.raises(DeviceError, match=r"the device cuda cannot be used: .*; --device cpu always works"):
+    with pytest.raises(DeviceError, match=r"the device cuda cannot be used: .*; use --device cpu instead"):
         resolve("cuda")
     assert resolve("auto") == "cpu"
 

@@ -1,4 +1,4 @@
-"""Datasets: what a row is, how it is split, how batches walk it, and when the stand-in may take its place."""
+"""Datasets: what a row is, how the rows are split and put into batches, and when the stand-in is used."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_no_images_make_no_rows():
     assert pixels(np.zeros((0, 28, 28), np.uint8)).shape == (0, 784)
 
 
-def test_the_split_is_a_partition_in_the_asked_share(rng):
+def test_the_split_is_a_partition_with_the_requested_share(rng):
     training, validation = split(60_000, rng=rng)
     assert (len(training), len(validation)) == (48_000, 12_000)
     assert np.array_equal(np.sort(np.concatenate([training, validation])), np.arange(60_000))
@@ -35,7 +35,7 @@ def test_the_split_depends_on_the_seed_alone():
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_an_impossible_share_is_refused(share, rng):
-    with pytest.raises(ValueError, match="at least 0 and below 1"):
+    with pytest.raises(ValueError, match=f"expected a validation share of at least 0 and below 1, got {share}"):
         split(10, rng=rng, validation=share)
 
 
@@ -64,13 +64,13 @@ def test_epochs_side_by_side_are_the_separate_epochs():
 
 
 def test_a_batch_needs_an_example(rng):
-    with pytest.raises(ValueError, match="the batch size is 0"):
+    with pytest.raises(ValueError, match="expected a batch size ≥ 1, got 0"):
         list(batches(np.arange(3), 0, rng=rng))
 
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No data on this machine, and a mirror that refuses."""
+    """No data on this machine, and a mirror that refuses connections."""
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
     monkeypatch.setenv("SCRATCHNET_MIRROR", "http://127.0.0.1:9/")
     monkeypatch.setattr(fashion_mnist, "PAUSE", 0.0)
@@ -78,7 +78,7 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(synthetic, "load", lambda: (*few, *few))
 
 
-def test_auto_falls_back_on_the_stand_in_and_nobody_can_miss_it(offline, capsys):
+def test_auto_falls_back_to_the_stand_in_with_a_warning_that_nobody_can_miss(offline, capsys):
     dataset = load("auto")
     assert dataset.name == "synthetic"
     assert dataset.stand_in
@@ -94,12 +94,12 @@ def test_fashion_mnist_never_falls_back(offline):
         load("fashion-mnist")
 
 
-def test_synthetic_asks_for_nothing_else(offline, capsys):
+def test_synthetic_does_not_look_for_the_real_images(offline, capsys):
     assert load("synthetic").stand_in
     assert capsys.readouterr().err == ""
 
 
-def test_auto_takes_the_real_images_where_they_are(monkeypatch):
+def test_auto_loads_the_real_images_if_they_are_on_this_machine(monkeypatch):
     try:
         fashion_mnist.load(mirrors=())
     except fashion_mnist.FashionMNISTUnavailable:
@@ -114,5 +114,5 @@ def test_auto_takes_the_real_images_where_they_are(monkeypatch):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="choose auto, fashion-mnist, synthetic"):
+    with pytest.raises(ValueError, match="unknown dataset 'mnist': choose one of auto, fashion-mnist, synthetic"):
         load("mnist")

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: found where it is, downloaded where it is not, verified always, against a server that misbehaves."""
+"""Fashion-MNIST: files are found or downloaded, and always verified, even from a server that misbehaves."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ from scratchnet.data.idx import write_idx
 
 
 def published(folder, name, array):
-    """A file as a mirror has it, small, and its entry with sizes and hashes: (File, bytes)."""
+    """Make a small file like those on a mirror; return its entry with sizes and hashes, and its content."""
     write_idx(folder / name, array)
     content = (folder / name).read_bytes()
     plain = gzip.decompress(content)
@@ -42,7 +42,7 @@ def labels(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """The same waiting as in real life, only shorter; and no setting of this machine gets in."""
+    """Use the real waiting times, only shorter, and ignore the settings of this machine."""
     monkeypatch.setattr(fashion_mnist, "PAUSE", 0.01)
     monkeypatch.setattr(fashion_mnist, "CONNECT_TIMEOUT", 1.0)
     monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 5.0)
@@ -52,7 +52,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def very_impatient(monkeypatch):
-    """For servers that fall silent."""
+    """For servers that stop sending."""
     monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 0.3)
 
 
@@ -70,7 +70,7 @@ def test_a_file_is_downloaded_verified_and_kept(tmp_path, labels):
         assert path == tmp_path / "fashion-mnist" / file.name
         assert path.read_bytes() == content
         assert obtain(file, tmp_path, [server.url]) == path
-        assert server.requested == [file.name]  # the second time nothing was asked for
+        assert server.requested == [file.name]  # the second call made no request
     assert files_in(tmp_path) == [f"fashion-mnist/{file.name}"]
 
 
@@ -100,8 +100,8 @@ RECOVERIES = {
     "a short answer without a length is tried again": [web.truncate_without_length, web.serve],
     "a length that is too short is tried again": [web.promise_less, web.serve],
     "chunks are put together": [web.send_chunks],
-    "a content encoding that is only a label is seen through": [web.label_as_gzip],
-    "a file that is compressed twice on the way is unpacked once": [web.pack],
+    "a wrong content encoding is ignored": [web.label_as_gzip],
+    "a file that the server compresses once more is unpacked once": [web.pack],
 }
 
 
@@ -114,8 +114,8 @@ def test_one_mirror_is_enough_where(tmp_path, labels, case):
 
 
 @pytest.mark.parametrize("behave", [web.serve, web.label_as_gzip, web.pack])
-def test_a_server_that_decodes_gzip_on_the_way_is_understood(tmp_path, labels, behave):
-    """The IDX file itself arrives; it is verified by its own hash and kept under its own name."""
+def test_the_idx_file_from_a_server_that_decompresses_is_accepted(tmp_path, labels, behave):
+    """The server sends the IDX file itself. It is verified by its own hash and saved under its own name."""
     file, content = labels
     plain = gzip.decompress(content)
     with http_server({file.name: plain}, behave) as server:
@@ -125,7 +125,7 @@ def test_a_server_that_decodes_gzip_on_the_way_is_understood(tmp_path, labels, b
     assert obtain(file, tmp_path, []) == path
 
 
-# --- a server that does not ---
+# --- a server that misbehaves ---
 
 
 def mnist_labels(folder):
@@ -134,25 +134,25 @@ def mnist_labels(folder):
 
 
 FAILURES = {
-    "a page of HTML": ([web.say(b"<!DOCTYPE html><html>Log in!</html>")], "holds an HTML page instead of the file"),
+    "a page of HTML": ([web.say(b"<!DOCTYPE html><html>Log in!</html>")], "contains an HTML page instead of the file"),
     "a 404": ([web.answer(404)], "answered 404"),
     "a 500, each time": ([web.answer(500)], "answered 500"),
     "silence": ([web.never_answer], "did not answer in time"),
-    "half of it, and silence": ([web.stall], r"fell silent after [\d,]+ of 10,076 bytes"),
-    "half of it, each time": ([web.truncate], "broke off after"),
+    "half of it, and silence": ([web.stall], r"stopped sending after [\d,]+ of 10,076 bytes"),
+    "half of it, each time": ([web.truncate], "lost the connection after"),
     "a length that is too short": ([web.promise_less], "is damaged or truncated"),
-    "a drip": ([web.drip], r"sends only [\d,]+ bytes a second"),
-    "a flood": ([web.flood], "sent more than"),
+    "a drip": ([web.drip], r"is too slow \([\d,]+ bytes per second\)"),
+    "a flood": ([web.flood], "sent more than the expected 10,076 bytes"),
     "nothing": ([web.say(b"")], "is damaged or truncated"),
     "garbage": ([web.say(b"garbage")], "is damaged or truncated"),
-    "a page of HTML after a byte order mark": ([web.say(b"\xef\xbb\xbf\r\n<html>")], "holds an HTML page"),
-    "a compressed page of HTML": ([web.say(gzip.compress(b"<html>"))], "holds an HTML page"),
+    "a page of HTML after a byte order mark": ([web.say(b"\xef\xbb\xbf\r\n<html>")], "contains an HTML page"),
+    "a compressed page of HTML": ([web.say(gzip.compress(b"<html>"))], "contains an HTML page"),
 }
 
 
 @pytest.mark.usefixtures("very_impatient")
 @pytest.mark.parametrize("case", FAILURES)
-def test_the_next_mirror_helps_and_the_reason_is_given_where_one_delivers(tmp_path, labels, case):
+def test_a_failure_is_explained_and_the_next_mirror_is_tried(tmp_path, labels, case):
     file, content = labels
     behaviours, reason = FAILURES[case]
     with http_server({file.name: content}, *behaviours) as bad, http_server({file.name: content}) as good:
@@ -162,7 +162,7 @@ def test_the_next_mirror_helps_and_the_reason_is_given_where_one_delivers(tmp_pa
     assert files_in(tmp_path / "a") == []
 
 
-def test_a_server_that_refuses_connections_is_left_for_the_next(tmp_path, labels):
+def test_after_a_server_that_refuses_connections_the_next_is_tried(tmp_path, labels):
     file, content = labels
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -173,26 +173,26 @@ def test_a_server_that_refuses_connections_is_left_for_the_next(tmp_path, labels
         assert obtain(file, tmp_path / "b", [closed, good.url]).read_bytes() == content
 
 
-def test_a_proxy_that_serves_mnist_under_the_same_name_is_found_out(tmp_path, labels):
+def test_a_proxy_that_serves_mnist_under_the_same_name_is_detected(tmp_path, labels):
     file, content = labels
     with http_server({file.name: mnist_labels(tmp_path)}) as bad, http_server({file.name: content}) as good:
-        with pytest.raises(FashionMNISTUnavailable, match="holds the digits of MNIST"):
+        with pytest.raises(FashionMNISTUnavailable, match="contains the digits of MNIST, not Fashion-MNIST"):
             obtain(file, tmp_path / "a", [bad.url])
-        assert bad.requested == [file.name]  # asking again would not help
+        assert bad.requested == [file.name]  # another request would not help
         assert obtain(file, tmp_path / "b", [bad.url, good.url]).read_bytes() == content
 
 
 @pytest.mark.parametrize(("bright_rows", "mnist"), [(4, True), (0, False), (9, False)])
-def test_images_as_dark_as_digits_are_called_mnist(tmp_path, bright_rows, mnist):
+def test_images_as_dark_as_digits_are_reported_as_mnist(tmp_path, bright_rows, mnist):
     images = np.zeros((10, 28, 28), np.uint8)
-    images[:, :bright_rows, :] = 235  # 4 of 28 rows: mean 33.6, and MNIST has 33.3; 9 rows: 75.5, as clothes
+    images[:, :bright_rows, :] = 235  # 4 of 28 rows: mean 33.6, near the 33.3 of MNIST; 9 rows: 75.5, near the clothes
     file, _ = published(tmp_path, "train-images-idx3-ubyte.gz", np.ones_like(images))
     write_idx(tmp_path / file.name, images)
     with pytest.raises(FashionMNISTUnavailable, match="digits of MNIST" if mnist else "is not the published file"):
         obtain(file, tmp_path, [])
 
 
-def test_an_address_that_is_none_is_not_asked_again(tmp_path, labels, monkeypatch):
+def test_an_invalid_address_is_not_tried_again(tmp_path, labels, monkeypatch):
     file, _ = labels
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("paused for another attempt"))
     with pytest.raises(FashionMNISTUnavailable) as raised:
@@ -218,24 +218,26 @@ def test_a_whole_file_with_a_wrong_hash_is_refused(tmp_path, labels):
     file, _ = labels
     _, other = published(tmp_path, "other.gz", np.arange(200, dtype=np.uint8))
     with http_server({file.name: other}) as server:
-        with pytest.raises(FashionMNISTUnavailable, match="is not the published file: SHA-256"):
+        with pytest.raises(
+            FashionMNISTUnavailable, match=r"is not the published file: expected the SHA-256 \w{16}…, got \w{16}…"
+        ):
             obtain(file, tmp_path / "a", [server.url])
         assert len(server.requested) == 1
 
 
-def test_all_that_was_tried_is_listed(tmp_path, labels):
+def test_the_error_lists_everything_that_was_tried(tmp_path, labels):
     file, _ = labels
     with http_server({}, web.answer(404)) as one, http_server({}, web.say(b"<html>")) as two:
         with pytest.raises(FashionMNISTUnavailable) as raised:
             obtain(file, tmp_path, [one.url, two.url])
     assert str(raised.value).splitlines() == [
-        f"{file.name} is not in {tmp_path} nor in its subfolder fashion-mnist, and no mirror delivered it:",
+        f"{file.name} is not in {tmp_path} or its subfolder fashion-mnist, and no mirror delivered it:",
         f"  - {one.url}{file.name} answered 404 Not Found",
-        f"  - {two.url}{file.name} holds an HTML page instead of the file",
+        f"  - {two.url}{file.name} contains an HTML page instead of the file",
     ]
 
 
-# --- files that are there and not right ---
+# --- damaged and wrong files on this machine ---
 
 
 def test_a_truncated_file_is_replaced_and_nothing_is_lost(tmp_path, labels, capsys):
@@ -245,13 +247,13 @@ def test_a_truncated_file_is_replaced_and_nothing_is_lost(tmp_path, labels, caps
     (folder / file.name).write_bytes(content[:1000])
     with http_server({file.name: content}) as server:
         assert obtain(file, tmp_path, [server.url]).read_bytes() == content
-    assert f"{folder / file.name} is damaged or truncated (1,000 bytes" in capsys.readouterr().err
+    assert f"{folder / file.name} is damaged or truncated (expected 10,076 bytes, got 1,000)" in capsys.readouterr().err
     kept = f"{file.name}.damaged-{hashlib.sha256(content[:1000]).hexdigest()[:8]}"
     assert files_in(folder) == sorted([file.name, kept])
     assert (folder / kept).read_bytes() == content[:1000]
 
 
-def test_a_truncated_file_stays_until_a_good_one_is_there(tmp_path, labels):
+def test_a_truncated_file_stays_until_an_intact_one_replaces_it(tmp_path, labels):
     file, content = labels
     (tmp_path / "fashion-mnist").mkdir()
     path = tmp_path / "fashion-mnist" / file.name
@@ -261,7 +263,7 @@ def test_a_truncated_file_stays_until_a_good_one_is_there(tmp_path, labels):
     assert path.read_bytes() == content[:1000]
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence_and_is_left_alone(tmp_path, labels, monkeypatch):
+def test_an_unreadable_file_is_reported_in_one_sentence_and_left_alone(tmp_path, labels, monkeypatch):
     file, content = labels
     (tmp_path / file.name).write_bytes(content)
 
@@ -269,37 +271,37 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_is_left_alone(tmp_path, 
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch, http_server({file.name: content}) as server:
-        patch.setattr(Path, "read_bytes", refuse)  # permissions do not bind root, who may run this
+        patch.setattr(Path, "read_bytes", refuse)  # root can read any file, and may run this test
         with pytest.raises(FashionMNISTUnavailable, match=rf"{file.name} cannot be read \(Permission denied\): change"):
             obtain(file, tmp_path, [server.url])
         assert server.requested == []
     assert files_in(tmp_path) == [file.name]
 
 
-def test_somebodys_mnist_is_left_alone(tmp_path, labels, capsys):
+def test_a_file_of_mnist_is_reported_and_left_alone(tmp_path, labels, capsys):
     file, content = labels
     digits = mnist_labels(tmp_path)
     (tmp_path / file.name).write_bytes(digits)
     with http_server({file.name: content}) as server:
         assert obtain(file, tmp_path, [server.url]).read_bytes() == content
     assert (tmp_path / file.name).read_bytes() == digits
-    assert "holds the digits of MNIST" in capsys.readouterr().err
+    assert "contains the digits of MNIST" in capsys.readouterr().err
 
 
 # --- folders that cannot be written to ---
 
 
-def test_a_folder_that_is_a_file_is_one_sentence(tmp_path, labels):
+def test_a_folder_that_is_a_file_is_reported_in_one_sentence(tmp_path, labels):
     file, content = labels
     (tmp_path / "file").write_text("x")
     with http_server({file.name: content}) as server:
         with pytest.raises(FashionMNISTUnavailable, match=r"the folder .* cannot be written to \(Not a directory\)"):
             obtain(file, tmp_path / "file", [server.url])
-        assert server.requested == []  # said before anything was fetched
+        assert server.requested == []  # the error was raised before any download
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_one_sentence(tmp_path, labels):
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write to any folder")
+def test_a_read_only_folder_is_reported_in_one_sentence(tmp_path, labels):
     file, content = labels
     tmp_path.chmod(0o500)
     try:
@@ -310,8 +312,8 @@ def test_a_read_only_folder_is_one_sentence(tmp_path, labels):
         tmp_path.chmod(0o700)
 
 
-@pytest.mark.skipif(not Path("/proc/sys").exists(), reason="needs a read-only file system that is always there")
-def test_a_read_only_file_system_is_one_sentence(labels):
+@pytest.mark.skipif(not Path("/proc/sys").exists(), reason="needs /proc/sys, which is always read-only")
+def test_a_read_only_file_system_is_reported_in_one_sentence(labels):
     file, content = labels
     with http_server({file.name: content}) as server:
         with pytest.raises(FashionMNISTUnavailable, match="cannot be written to"):
@@ -341,8 +343,8 @@ def download_process(file, folder, *mirrors, before=""):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path, labels):
-    """A limit on the size of files fails a write in its middle as a full disk does."""
+def test_a_full_disk_is_reported_in_one_sentence_and_leaves_nothing_behind(tmp_path, labels):
+    """With a limit on the size of files, a write fails in its middle, as on a full disk."""
     file, content = labels
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
@@ -350,7 +352,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path, labels)
         process = download_process(file, tmp_path, server.url, before=limit)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"{file.name} cannot be written (File too large): make room or choose another folder" in stderr
+    assert f"{file.name} cannot be written (File too large): free some disk space or choose another folder" in stderr
     assert "Traceback" not in stderr
     assert files_in(tmp_path) == []
 
@@ -389,7 +391,7 @@ def test_two_processes_at_once_do_no_harm(tmp_path, labels, before):
     assert others == ([content[:1000]] if before == "a damaged file" else [])
 
 
-def test_the_file_is_there_at_every_moment_while_a_damaged_one_is_replaced(tmp_path, labels, monkeypatch):
+def test_the_file_exists_at_every_moment_while_a_damaged_one_is_replaced(tmp_path, labels, monkeypatch):
     """Another process may be about to open it."""
     file, content = labels
     path = tmp_path / "fashion-mnist" / file.name
@@ -408,7 +410,7 @@ def test_the_file_is_there_at_every_moment_while_a_damaged_one_is_replaced(tmp_p
     assert present == [True] * 4
 
 
-# --- where the files are looked for ---
+# --- which folder is searched ---
 
 
 def test_the_folder_is_the_argument_else_the_variable_else_the_cache(tmp_path, monkeypatch):
@@ -441,8 +443,8 @@ def test_the_variable_scratchnet_mirror_replaces_the_mirrors(tmp_path, monkeypat
     assert "--data-dir or in the environment variable SCRATCHNET_DATA" in message
 
 
-def test_without_mirrors_nothing_is_asked_and_no_folder_is_made(tmp_path):
-    with pytest.raises(FashionMNISTUnavailable, match=r"none was asked\."):
+def test_without_mirrors_no_request_is_made_and_no_folder_is_created(tmp_path):
+    with pytest.raises(FashionMNISTUnavailable, match=r"no mirrors were given\."):
         load(tmp_path / "nowhere", mirrors=())
     assert not (tmp_path / "nowhere").exists()
 
@@ -463,7 +465,7 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Four files like the published ones, small: [(File, bytes)]."""
+    """Four small files like the published ones: [(File, bytes)]."""
     folder = tmp_path_factory.mktemp("small")
     shapes = [(60, 28, 28), (60,), (10, 28, 28), (10,)]
     arrays = [np.full(shape, i, np.uint8) for i, shape in enumerate(shapes)]
@@ -482,8 +484,8 @@ def test_the_four_arrays_come_in_order(tmp_path, monkeypatch, small):
 
 
 @pytest.mark.parametrize("unpacked", [False, True])
-def test_what_is_there_and_intact_opens_no_socket_and_loads_no_requests(tmp_path, python, small, unpacked):
-    """load() in a process in which opening a socket would end it."""
+def test_intact_files_are_loaded_without_opening_a_socket_or_importing_requests(tmp_path, python, small, unpacked):
+    """Call load() in a process that exits when a socket is opened."""
     for file, content in small:
         path = tmp_path / (file.idx_name if unpacked else file.name)
         path.write_bytes(gzip.decompress(content) if unpacked else content)
@@ -506,7 +508,7 @@ def test_what_is_there_and_intact_opens_no_socket_and_loads_no_requests(tmp_path
 
 @pytest.fixture(scope="session")
 def real():
-    """The folder of the four published files, where this machine has them."""
+    """The contents of the four published files, if this machine has them."""
     folder = data_folder()
     try:
         return {file.name: obtain(file, folder, []).read_bytes() for file in FILES}
@@ -531,6 +533,6 @@ def test_the_hashes_of_the_idx_files_inside_are_right(real):
         assert hashlib.sha256(plain).hexdigest() == file.idx_sha256
 
 
-def test_the_real_images_are_not_taken_for_mnist(real):
+def test_the_real_images_are_not_mistaken_for_mnist(real):
     for file in FILES:
         assert not fashion_mnist._is_mnist(gzip.decompress(real[file.name]))

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and old ones are kept."""
+"""A file is complete or absent, and the results of earlier runs are kept."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path):
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
-def test_earlier_files_are_set_aside_and_none_is_lost(tmp_path):
+def test_earlier_files_are_moved_aside_and_none_is_lost(tmp_path):
     assert set_aside(tmp_path, ["a", "b"]) is None
     for content in ("first", "second"):
         (tmp_path / "a").write_text(content)
@@ -50,7 +50,7 @@ def test_earlier_files_are_set_aside_and_none_is_lost(tmp_path):
     assert sorted(p.read_text() for p in (tmp_path / "earlier").glob("*/a")) == ["first", "second"]
 
 
-def test_a_folder_is_made_and_tried_before_the_work(tmp_path):
+def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     must_be_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").write_text("x")

@@ -1,4 +1,4 @@
-"""The IDX format: every type and shape survives a round trip, and no file does harm."""
+"""The IDX format: every type and shape survives a round trip, and no file can crash the reader or fill the memory."""
 
 import gzip
 import os
@@ -31,7 +31,7 @@ def idx(type_code, shape, payload):
     return bytes([0, 0, type_code, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + payload
 
 
-# --- what is written is read ---
+# --- reading returns what was written ---
 
 
 @given(array=arrays, compress=st.booleans(), turned=st.booleans())
@@ -53,7 +53,7 @@ def test_the_bytes_are_those_of_the_format(path):
     assert read_idx(path).tolist() == [[1, 2, 3], [-1, 0, 256]]
 
 
-def test_gzip_is_told_by_the_content_not_by_the_name(path):
+def test_gzip_is_recognised_by_the_content_not_by_the_name(path):
     path.write_bytes(gzip.compress(idx(8, (3,), b"abc")))
     assert read_idx(path).tolist() == [97, 98, 99]
 
@@ -72,9 +72,9 @@ def test_equal_arrays_give_equal_compressed_files(tmp_path):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_the_name_decides_about_compression_unless_it_is_said(tmp_path, compress):
-    for name, said in [("a.gz" if compress else "a", None), ("b", compress), ("b.gz", compress)]:
-        write_idx(tmp_path / name, np.arange(5, dtype=np.uint8), compress=said)
+def test_the_name_decides_about_compression_unless_the_caller_does(tmp_path, compress):
+    for name, argument in [("a.gz" if compress else "a", None), ("b", compress), ("b.gz", compress)]:
+        write_idx(tmp_path / name, np.arange(5, dtype=np.uint8), compress=argument)
         assert (tmp_path / name).read_bytes().startswith(b"\x1f\x8b") == compress
         assert read_idx(tmp_path / name).tolist() == [0, 1, 2, 3, 4]
 
@@ -108,30 +108,30 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
 
 
-# --- files that are not right ---
+# --- damaged and wrong files ---
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file: it has 0 bytes"),
-        (b"\0\0\x08", "no IDX file: it has 3 bytes"),
-        (b"\x89PNG1234", "starts with the bytes 89 50, and IDX with 00 00"),
-        (idx(0x0A, (1,), b"a"), "type 0x0A, and IDX knows 0x08"),
-        (idx(0x0F, (1,), b"a"), "type 0x0F"),
-        (idx(8, (2, 3), b"")[:9], "ends in its header: 2 dimensions need 8 bytes, 5 are there"),
-        (idx(8, (2, 3), b"12345"), r"should hold 6 bytes of numbers, \(2, 3\) of uint8, and holds 5"),
-        (idx(8, (2, 3), b"1234567"), "should hold 6 bytes of numbers.* and holds more"),
-        (idx(0x0E, (2,), b"1234567"), "should hold 16 bytes"),
-        (idx(8, (1,) * 65, b"1"), "which NumPy cannot hold"),
-        (idx(0x0E, (0, 2**32 - 1, 2**32 - 1, 2**32 - 1), b""), "which NumPy cannot hold"),
+        (b"", "not an IDX file: expected a header of at least 4 bytes, got 0"),
+        (b"\0\0\x08", "not an IDX file: expected a header of at least 4 bytes, got 3"),
+        (b"\x89PNG1234", "expected 00 00 as the first two bytes, got 89 50"),
+        (idx(0x0A, (1,), b"a"), "unknown element type: expected one of 0x08, .*, got 0x0A"),
+        (idx(0x0F, (1,), b"a"), "unknown element type: .*, got 0x0F"),
+        (idx(8, (2, 3), b"")[:9], "ends inside its header: expected 8 bytes for the lengths of 2 dimensions, got 5"),
+        (idx(8, (2, 3), b"12345"), r"expected 6 bytes for the shape \(2, 3\) and the type uint8, got 5"),
+        (idx(8, (2, 3), b"1234567"), "expected 6 bytes for the shape .*, got more"),
+        (idx(0x0E, (2,), b"1234567"), "expected 16 bytes"),
+        (idx(8, (1,) * 65, b"1"), "which NumPy does not support"),
+        (idx(0x0E, (0, 2**32 - 1, 2**32 - 1, 2**32 - 1), b""), "which NumPy does not support"),
         (gzip.compress(idx(8, (3,), b"abc"))[:-9], "damaged or truncated gzip file"),
         (gzip.compress(idx(8, (3,), b"abc")) + b"more", "damaged or truncated gzip file"),
-        (gzip.compress(idx(8, (3,), b"ab")), "should hold 3 bytes"),
+        (gzip.compress(idx(8, (3,), b"ab")), "expected 3 bytes"),
         (b"\x1f\x8b", "damaged or truncated gzip file"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_came_and_what_was_wanted(path, content, message):
+def test_the_error_names_the_file_and_says_what_was_expected_and_found(path, content, message):
     path.write_bytes(content)
     with pytest.raises(IdxError, match=message) as raised:
         read_idx(path)

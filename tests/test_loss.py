@@ -33,7 +33,19 @@ def test_cross_entropy_is_the_mean_of_minus_log_p_of_the_label(rng, labels):
     assert math.isclose(CrossEntropy().forward(Z, labels), expected)
 
 
-def test_gradient_P_minus_Y_over_n_is_the_chain_through_the_softmax_jacobian(rng, labels):
+def test_cross_entropy_is_the_mean_of_log_sum_exp_minus_the_logit_of_the_label(rng, labels):
+    Z = rng.normal(size=(N, CLASSES))
+    expected = sum(math.log(sum(math.exp(z) for z in Z[i])) - Z[i, labels[i]] for i in range(N)) / N
+    assert math.isclose(CrossEntropy().forward(Z, labels), expected)
+
+
+def test_the_targets_have_a_1_in_the_column_of_the_label_and_0_elsewhere(labels):
+    loss = CrossEntropy()
+    loss.forward(np.zeros((N, CLASSES)), labels)
+    assert np.array_equal(loss.T, [[k == label for k in range(CLASSES)] for label in labels])
+
+
+def test_gradient_P_minus_T_over_n_is_the_chain_through_the_softmax_jacobian(rng, labels):
     """The long way round: ∂L/∂p, then the Jacobian ∂p_j/∂z_k = p_j([j = k] − p_k)."""
     Z = rng.normal(size=(N, CLASSES))
     loss = CrossEntropy()
@@ -96,10 +108,10 @@ def test_labels_may_have_replica_axes_too(rng):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1, 2, 3, 4, 10], "lie in 0 … 10"),
-        ([0, 1, 2, 3, 4, -1], "lie in -1 … 4"),
-        ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "must be integers"),
-        ([0, 1, 2], "need 6 labels"),
+        ([0, 1, 2, 3, 4, 10], "must lie in 0 … 9 for 10 classes, got 0 … 10"),
+        ([0, 1, 2, 3, 4, -1], "must lie in 0 … 9 for 10 classes, got -1 … 4"),
+        ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "must be integers in 0 … 9, got float64"),
+        ([0, 1, 2], "need 6 labels, got labels of shape"),
     ],
 )
 def test_wrong_labels_are_refused(labels, message):
@@ -107,5 +119,5 @@ def test_wrong_labels_are_refused(labels, message):
         CrossEntropy().forward(np.zeros((N, CLASSES)), np.array(labels))
 
 
-def test_no_labels_are_no_wrong_labels():
+def test_an_empty_array_of_labels_is_accepted():
     check_labels(np.array([], dtype=np.uint8), CLASSES)

@@ -1,4 +1,4 @@
-"""Where X comes from: Fashion-MNIST, found or downloaded, and a stand-in for it. The only room that opens sockets."""
+"""Where X comes from: Fashion-MNIST, or a synthetic stand-in for it. Only this subpackage opens network connections."""
 
 from scratchnet.data.dataset import DATASETS, Dataset, load, pixels, split
 

@@ -1,4 +1,4 @@
-"""Datasets as plain arrays: load one, split it, walk it in batches."""
+"""Datasets as plain arrays: load one and split it into a training and a validation part."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DATASETS = ("auto", "fashion-mnist", "synthetic")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and labels, to train on and to test with.
+    """Images and labels for training, and others for testing.
 
-    One row of `images` is one picture, flattened: 784 numbers, row after row from the top left corner, each
+    One row of `images` is one flattened 28 × 28 picture: 784 pixels, row by row from the top left corner, each
     from 0 (background) to 1 (brightest). `labels` are integers that index `classes`.
     """
 
@@ -30,7 +30,7 @@ class Dataset:
 
     @property
     def stand_in(self) -> bool:
-        """True where this is not the real Fashion-MNIST: whatever shows its numbers must say so."""
+        """True if this is not the real Fashion-MNIST. Every figure and table made from it must say so."""
         return self.name == "synthetic"
 
     @property
@@ -39,19 +39,20 @@ class Dataset:
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """`(n, 28, 28)` bytes 0 … 255 as `(n, 784)` float32 from 0 to 1: x/255."""
+    """Convert images `(n, 28, 28)` of bytes from 0 to 255 to rows `(n, 784)` of float32 from 0 to 1: x/255."""
     return images.reshape(len(images), 784) * np.float32(1 / 255)
 
 
 def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """The dataset called `name`: "fashion-mnist", "synthetic", or "auto".
+    """Load the dataset called `name`: "fashion-mnist", "synthetic" or "auto".
 
-    "auto" is Fashion-MNIST where it is on this machine or can be downloaded, otherwise the synthetic stand-in,
-    announced on stderr. "fashion-mnist" never falls back: it raises `FashionMNISTUnavailable`. `data_dir` is the
-    folder of the four files (default: `SCRATCHNET_DATA`, else the user's cache folder).
+    "auto" loads Fashion-MNIST if it is on this machine or can be downloaded. Otherwise it loads the synthetic
+    stand-in and prints a warning on stderr. "fashion-mnist" never falls back: it raises `FashionMNISTUnavailable`.
+    `data_dir` is the folder of Fashion-MNIST's four files. It defaults to the environment variable SCRATCHNET_DATA,
+    and, if that is not set, to a folder in the user's cache.
     """
     if name not in DATASETS:
-        raise ValueError(f"there is no dataset {name!r}: choose {', '.join(DATASETS)}")
+        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(DATASETS)}")
     arrays = None
     if name != "synthetic":
         try:
@@ -63,8 +64,9 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
             name = "synthetic"
             line = "=" * 100
             print(
-                f"{line}\nNOT FASHION-MNIST: the real images could not be had, so a synthetic stand-in, garments drawn "
-                f"by code,\ntakes their place. Its numbers are not comparable with published ones.\n\n{error}\n{line}",
+                f"{line}\nNOT FASHION-MNIST: the real images could not be found or downloaded. This run uses a\n"
+                "synthetic stand-in, garments drawn by code. Do not compare its numbers with published ones.\n\n"
+                f"{error}\n{line}",
                 file=sys.stderr,
             )
     images, labels, test_images, test_labels = arrays if arrays is not None else synthetic.load()
@@ -72,12 +74,12 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
 
 
 def split(n: int, *, rng: np.random.Generator, validation: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
-    """(training, validation): a random split of the row numbers 0 … n − 1; `validation` is the share kept aside.
+    """Split the row numbers 0 … n − 1 at random; return (training, validation). `validation` is the share held out.
 
-    Each part is sorted: `batches` shuffles, and evaluation does not care.
+    Both parts are sorted: `batches` shuffles the training rows anyway, and the order does not matter for evaluation.
     """
     if not 0 <= validation < 1:
-        raise ValueError(f"the validation share must be at least 0 and below 1, and {validation} came")
+        raise ValueError(f"expected a validation share of at least 0 and below 1, got {validation}")
     order = rng.permutation(n)
     held_out = round(n * validation)
     return np.sort(order[held_out:]), np.sort(order[:held_out])

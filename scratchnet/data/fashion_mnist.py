@@ -1,7 +1,8 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, found on this machine or downloaded, and verified.
+"""Fashion-MNIST: 70,000 pictures of clothes. Finds the files on this machine or downloads them, and verifies them.
 
-Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747. Four gzipped IDX files: 60,000 training and 10,000 test images of
-28 × 28 bytes, 0 the background and 255 the brightest, and a label from 0 to 9 for each.
+The dataset has four gzipped IDX files: the images and the labels of 60,000 training and 10,000 test examples. An image
+has 28 × 28 bytes, from 0 (background) to 255 (brightest), and a label is a number from 0 to 9.
+Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ MIRRORS = (
 
 @dataclass(frozen=True)
 class File:
-    """A published file: what it is called, how long it is, and the SHA-256 of it and of the IDX file inside."""
+    """A published file: its name, and the size and SHA-256 of it and of the uncompressed IDX file inside."""
 
     name: str
     size: int  # bytes
@@ -86,26 +87,26 @@ FILES = (
     ),
 )
 
-ATTEMPTS = 3  # at each mirror, where trying again may help
+ATTEMPTS = 3  # for each mirror, if another attempt may help
 PAUSE = 0.5  # seconds before the second attempt, twice that before the third
 CONNECT_TIMEOUT = 10.0  # seconds
-READ_TIMEOUT = 20.0  # seconds without a single byte
-SLOWEST = 5_000  # bytes a second, on average after the first READ_TIMEOUT seconds: less is as good as none
+READ_TIMEOUT = 20.0  # seconds without receiving a byte
+SLOWEST = 5_000  # bytes per second: after READ_TIMEOUT seconds, a download with a lower average is abandoned
 CHUNK = 1 << 16
 
 ADVICE = (
     "To get the images, put the four files {names} (from https://github.com/zalandoresearch/fashion-mnist) into a\n"
-    "folder, and name that folder with --data-dir or in the environment variable SCRATCHNET_DATA. To download from\n"
-    "somewhere else, name its address in SCRATCHNET_MIRROR."
+    "folder and give its path with --data-dir or in the environment variable SCRATCHNET_DATA. To download from\n"
+    "another server, give its address in the environment variable SCRATCHNET_MIRROR."
 )
 
 
 class FashionMNISTUnavailable(RuntimeError):
-    """The dataset is not on this machine and could not be downloaded; the message lists what was tried."""
+    """The dataset is not on this machine and could not be downloaded. The message lists each attempt and its result."""
 
 
 class _Failure(Exception):
-    """A mirror did not deliver; `again` says whether another attempt may."""
+    """A file is not the expected one, or its download failed. `again` is True if another attempt may succeed."""
 
     def __init__(self, reason: str, again: bool) -> None:
         super().__init__(reason)
@@ -115,14 +116,17 @@ class _Failure(Exception):
 def load(
     data_dir: str | os.PathLike[str] | None = None, *, mirrors: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(training images, training labels, test images, test labels), all uint8.
+    """Return (training images, training labels, test images, test labels), all uint8.
 
-    Shapes: (60000, 28, 28), (60000,), (10000, 28, 28), (10000,). The files are looked for in `data_folder(data_dir)`
-    and in its subfolder fashion-mnist, gzipped or not; where they are there and intact, nothing else happens.
-    Otherwise they are downloaded to the subfolder (to the folder itself if that is called fashion-mnist), from
-    `mirrors` (default: SCRATCHNET_MIRROR, one or more addresses, else MIRRORS; an empty sequence: not at all).
+    Shapes: (60000, 28, 28), (60000,), (10000, 28, 28), (10000,).
 
-    Raises FashionMNISTUnavailable.
+    Looks for the files, gzipped or not, in `data_folder(data_dir)` and in its subfolder fashion-mnist. A file that is
+    missing or damaged is downloaded into the subfolder, or into the folder itself if that is called fashion-mnist.
+    `mirrors` are the addresses to download from, tried in order. They default to those in the environment variable
+    SCRATCHNET_MIRROR, separated by spaces, and, if that is not set, to MIRRORS. With an empty sequence nothing is
+    downloaded.
+
+    Raises FashionMNISTUnavailable if a file can be neither loaded nor downloaded.
     """
     if mirrors is None:
         mirrors = os.environ.get("SCRATCHNET_MIRROR", "").split() or MIRRORS
@@ -130,14 +134,14 @@ def load(
         folder = data_folder(data_dir)
         paths = [obtain(file, folder, mirrors) for file in FILES]
         train_images, train_labels, test_images, test_labels = (read_idx(path) for path in paths)
-    except (RuntimeError, OSError) as error:  # pathlib's for a user without a home folder is a RuntimeError too
+    except (RuntimeError, OSError) as error:  # pathlib raises RuntimeError for a user without a home folder
         names = ", ".join(file.name for file in FILES)
         raise FashionMNISTUnavailable(f"{error}\n{ADVICE.format(names=names)}") from error
     return train_images, train_labels, test_images, test_labels
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """`data_dir`, else the folder that SCRATCHNET_DATA names, else scratchnet's folder in the user's cache."""
+    """Return `data_dir` if given, else the path in SCRATCHNET_DATA, else the folder scratchnet in the user's cache."""
     if data_dir is not None:
         return Path(data_dir).expanduser()
     if named := os.environ.get("SCRATCHNET_DATA"):
@@ -152,10 +156,10 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
-    """The path of an intact copy of `file`: one that is in `folder`, or a new one from the first mirror that has it.
+    """Return the path of an intact copy of `file`, from `folder` or else from the first mirror that delivers one.
 
-    A copy that is there and not intact is said on stderr and downloaded anew; it stays as it is until the new one is
-    verified, and then under another name. Raises FashionMNISTUnavailable.
+    A damaged copy is reported on stderr and downloaded again. It stays unchanged until the new copy is verified, and if
+    the new copy takes its place, it is kept under another name. Raises FashionMNISTUnavailable.
     """
     tried, damaged = [], {}
     for path in _places(file, folder):
@@ -186,7 +190,7 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
         except _Failure as failure:
             tried.append(f"{url} {failure}")
             continue
-        # a server that decodes gzip on the way sends the IDX file itself: then that is its name
+        # a server that decompresses the file sends the IDX file inside: save that under its own name
         target = target_folder / (file.name if len(content) == file.size else file.idx_name)
         try:
             with replacing(target) as temporary:
@@ -195,13 +199,13 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
                     _keep_aside(target, damaged[target])
         except OSError as error:
             raise FashionMNISTUnavailable(
-                f"{target} cannot be written ({error.strerror or error}): make room or choose another folder"
+                f"{target} cannot be written ({error.strerror or error}): free some disk space or choose another folder"
             ) from error
         return target
     lines = "".join(f"\n  - {line}" for line in tried)
     raise FashionMNISTUnavailable(
-        f"{file.name} is not in {folder} nor in its subfolder fashion-mnist, and no mirror delivered it:"
-        f"{lines or ' none was asked.'}"
+        f"{file.name} is not in {folder} or its subfolder fashion-mnist, and no mirror delivered it:"
+        f"{lines or ' no mirrors were given.'}"
     )
 
 
@@ -211,7 +215,7 @@ def _places(file: File, folder: Path) -> Iterator[Path]:
 
 
 def _prepare(folder: Path) -> None:
-    """Fail before a download, not after it."""
+    """Create `folder` and check that it is writable, so that an error is raised before the download, not after it."""
     try:
         must_be_writable(folder)
     except OSError as error:
@@ -221,19 +225,19 @@ def _prepare(folder: Path) -> None:
 
 
 def _keep_aside(path: Path, content: bytes) -> None:
-    """Write the damaged `content` of `path` beside it.
+    """Write `content`, the damaged content of `path`, to a new file beside it.
 
-    A copy, so that `path` is there at every moment. Its name tells the content: where two processes repair the same
-    file, both write the same bytes to the same name.
+    The damaged file is copied and not renamed, so that `path` exists at every moment. The copy's name depends on the
+    content: two processes that repair the same file write the same bytes to the same name.
     """
     aside = path.with_name(f"{path.name}.damaged-{_sha256(content)[:8]}")
     with replacing(aside) as temporary:
         temporary.write_bytes(content)
-    print(f"scratchnet: the damaged file is kept as {aside}", file=sys.stderr)
+    print(f"scratchnet: kept a copy of the damaged file as {aside}", file=sys.stderr)
 
 
 def _download(url: str, file: File) -> bytes:
-    """The verified content behind `url`; several attempts. Raises _Failure with the last reason."""
+    """Download and verify `file` from `url`, in up to ATTEMPTS attempts. Raises _Failure with the last reason."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _attempt(url, file)
@@ -245,7 +249,7 @@ def _download(url: str, file: File) -> bytes:
 
 
 def _attempt(url: str, file: File) -> bytes:
-    """One request. The content is kept in memory until it is verified, so nothing half-done ever is on disk."""
+    """Make one request. The content stays in memory until it is verified, so no partial file is ever on disk."""
     import requests
     import urllib3
     from tqdm import tqdm
@@ -257,62 +261,65 @@ def _attempt(url: str, file: File) -> bytes:
             url,
             stream=True,
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            headers={"Accept-Encoding": "identity"},  # the file is compressed already, and its hash is of that
+            headers={"Accept-Encoding": "identity"},  # send the .gz file as it is: file.sha256 is its hash
         ) as response:
             if response.status_code != 200:
                 again = response.status_code >= 500 or response.status_code in (408, 429)
                 raise _Failure(f"answered {response.status_code} {response.reason}", again)
-            # read1 returns what has come, so a server that drips is noticed (urllib3 before 2.1 lacks it)
+            # read1 returns the bytes received so far, so a very slow server is noticed (urllib3 before 2.1 lacks it)
             read = getattr(response.raw, "read1", response.raw.read)
             with tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
                 while chunk := read(CHUNK, decode_content=False):
                     content += chunk
                     bar.update(len(chunk))
                     if len(content) > max(file.size, file.idx_size):
-                        raise _Failure(f"sent more than the {file.size:,} bytes of the file", again=False)
+                        raise _Failure(f"sent more than the expected {file.size:,} bytes", again=False)
                     elapsed = time.monotonic() - start
                     if elapsed > READ_TIMEOUT and len(content) < SLOWEST * elapsed:
-                        raise _Failure(f"sends only {len(content) / elapsed:,.0f} bytes a second", again=False)
+                        raise _Failure(f"is too slow ({len(content) / elapsed:,.0f} bytes per second)", again=False)
             encoding = response.headers.get("Content-Encoding")
     except (requests.Timeout, urllib3.exceptions.TimeoutError):
-        silent = f"fell silent after {len(content):,} of {file.size:,} bytes" if content else "did not answer in time"
-        raise _Failure(silent, again=True) from None
+        reason = f"stopped sending after {len(content):,} of {file.size:,} bytes"
+        raise _Failure(reason if content else "did not answer in time", again=True) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         if content:
-            raise _Failure(f"broke off after {len(content):,} of {file.size:,} bytes", again=True) from error
-        no_address = isinstance(error, ValueError)  # requests' errors for what is no URL, or none of the web
+            raise _Failure(f"lost the connection after {len(content):,} of {file.size:,} bytes", again=True) from error
+        # for an address that is not a valid http URL, requests' exceptions are ValueErrors too
+        no_address = isinstance(error, ValueError)
         raise _Failure(f"cannot be reached ({_root(error)})", again=not no_address) from error
     received = bytes(content)
     if encoding == "gzip" and received.startswith(GZIP_MAGIC) and _sha256(received) != file.sha256:
-        # packed once more for the way, though not asked to; on anything else the encoding is only a label
+        # the server compressed the file once more although it was asked not to; in any other case the header is
+        # ignored, since many servers send it with every file whose name ends in .gz
         received, _ = _unpack(received, max(file.size, file.idx_size) + 1)
     _verify(received, file)
     return received
 
 
 def _root(error: BaseException) -> str:
-    """The first cause of a chain of exceptions, in its own words."""
+    """Return the message of the first exception in a chain, the one that caused the others."""
     while error.__context__ is not None:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _verify(content: bytes, file: File) -> None:
-    """Return where `content` is `file` or the IDX file in it; otherwise raise _Failure with what it seems to be."""
+    """Raise _Failure unless `content` is `file` or the IDX file inside. Its message says what `content` seems to be."""
     digest = _sha256(content)
     if digest in (file.sha256, file.idx_sha256):
         return
     inside, whole = content, len(content) >= file.idx_size
     if content.startswith(GZIP_MAGIC):
         inside, whole = _unpack(content, file.idx_size + 1)
-    if inside.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # after a byte order mark, perhaps, and white space
-        raise _Failure("holds an HTML page instead of the file", again=False)
+    if inside.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # a page may start with a byte order mark and spaces
+        raise _Failure("contains an HTML page instead of the file", again=False)
     if not whole:
-        message = f"is damaged or truncated ({len(content):,} bytes, and the file has {file.size:,})"
+        message = f"is damaged or truncated (expected {file.size:,} bytes, got {len(content):,})"
         raise _Failure(message, again=True)
     if _is_mnist(inside):
-        raise _Failure("holds the digits of MNIST, which has files of the same names, not Fashion-MNIST", again=False)
-    raise _Failure(f"is not the published file: SHA-256 {digest[:16]}…, not {file.sha256[:16]}…", again=False)
+        raise _Failure("contains the digits of MNIST, not Fashion-MNIST (their files have the same names)", again=False)
+    message = f"is not the published file: expected the SHA-256 {file.sha256[:16]}…, got {digest[:16]}…"
+    raise _Failure(message, again=False)
 
 
 def _sha256(content: bytes) -> str:
@@ -320,11 +327,12 @@ def _sha256(content: bytes) -> str:
 
 
 def _unpack(content: bytes, limit: int) -> tuple[bytes, bool]:
-    """What is in gzipped `content`, and whether it is whole; never over `limit` bytes: a small file can hold gigabytes.
+    """Decompress gzipped `content`; return (what is inside, True if it is complete).
 
-    Damaged content is empty and not whole; what goes beyond the limit counts as whole.
+    Stops after `limit` bytes, since a small file can expand to gigabytes; such a result counts as complete. Damaged
+    content gives (b"", False).
     """
-    unpacker = zlib.decompressobj(wbits=31)  # 31: with the header of gzip
+    unpacker = zlib.decompressobj(wbits=31)  # 31: expect a gzip header
     try:
         inside = unpacker.decompress(content, limit)
     except zlib.error:
@@ -333,7 +341,7 @@ def _unpack(content: bytes, limit: int) -> tuple[bytes, bool]:
 
 
 def _is_mnist(idx: bytes) -> bool:
-    """MNIST's labels start like this; its images, thin strokes, are darker (mean 33) than clothes (mean 73)."""
+    """Recognise MNIST: its labels start with known digits; its images are darker (mean 33) than clothes (mean 73)."""
     if idx.startswith(b"\0\0\x08\x01"):
         return list(idx[8:18]) in ([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
     pixels = np.frombuffer(idx, np.uint8)[16:]

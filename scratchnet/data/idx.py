@@ -1,6 +1,6 @@
-"""The IDX format: arrays in a file, as MNIST and its relatives are published.
+"""The IDX file format, in which MNIST and Fashion-MNIST are published: one array per file.
 
-An IDX file is a header and the numbers, all big-endian:
+An IDX file has a header and then the elements, all big-endian:
 
     byte 0, 1        0, 0
     byte 2           the type of the elements, one of TYPES
@@ -8,7 +8,8 @@ An IDX file is a header and the numbers, all big-endian:
     d × 4 bytes      the length of each dimension, unsigned
     the rest         the elements, the last dimension running fastest
 
-often compressed as a whole by gzip. Source: LeCun, Cortes & Burges, "The MNIST database", the file format section.
+Often the whole file is compressed with gzip.
+Source: LeCun, Cortes & Burges, "The MNIST database", the section on the file format.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 
 from scratchnet.files import replacing
 
-# 0x0A is not defined.
+# The format does not define 0x0A.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 CODES = {np.dtype(name): code for code, name in TYPES.items()}
 
@@ -33,14 +34,15 @@ CHUNK = 1 << 20
 
 
 class IdxError(ValueError):
-    """A file is not IDX, or not whole, or an array cannot be stored as IDX; the message says what is wrong."""
+    """A file is not a complete IDX file, or an array cannot be stored as one. The message says what is wrong."""
 
 
 def read_idx(source: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
-    """The array in an IDX file, compressed or not (its content tells), in the machine's byte order.
+    """Read the array in an IDX file, in the machine's byte order.
 
-    `source` is a path, or a binary file that can seek. Raises IdxError where it is not exactly one whole IDX array.
-    Whatever the header claims, no more memory is taken than the numbers that are really there.
+    `source` is a path or a seekable binary file. Gzip compression is recognised by the file's content, not by its name.
+    Raises IdxError unless the file holds exactly one complete IDX array. Memory is allocated only for elements that the
+    file really has, whatever its header claims.
     """
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
@@ -63,44 +65,49 @@ def _read(file: BinaryIO, path: str) -> np.ndarray:
 def _parse(file: BinaryIO | gzip.GzipFile, path: str) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4:
-        raise IdxError(f"{path} is no IDX file: it has {len(magic)} bytes, and the header alone has at least 4")
+        raise IdxError(f"{path} is not an IDX file: expected a header of at least 4 bytes, got {len(magic)}")
     zero, code, ndim = magic[:2], magic[2], magic[3]
     if zero != b"\0\0":
-        raise IdxError(f"{path} is no IDX file: it starts with the bytes {zero.hex(' ')}, and IDX with 00 00")
+        raise IdxError(f"{path} is not an IDX file: expected 00 00 as the first two bytes, got {zero.hex(' ')}")
     if code not in TYPES:
         known = ", ".join(f"0x{known:02X}" for known in TYPES)
-        raise IdxError(f"{path} has elements of the type 0x{code:02X}, and IDX knows {known}")
+        raise IdxError(f"{path} has an unknown element type: expected one of {known}, got 0x{code:02X}")
     lengths = file.read(4 * ndim)
     if len(lengths) < 4 * ndim:
-        raise IdxError(f"{path} ends in its header: {ndim} dimensions need {4 * ndim} bytes, {len(lengths)} are there")
-    shape = tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
+        message = f"expected {4 * ndim} bytes for the lengths of {ndim} dimensions, got {len(lengths)}"
+        raise IdxError(f"{path} ends inside its header: {message}")
+    shape = tuple(int(length) for length in np.frombuffer(lengths, ">u4"))
     dtype = np.dtype(TYPES[code])
     expected = math.prod(shape) * dtype.itemsize
-    content = bytearray()  # grows with what is there, not with what the header claims
+    content = bytearray()  # grows with the bytes in the file, not with what the header claims
     while chunk := file.read(min(CHUNK, expected + 1 - len(content))):
         content += chunk
     if len(content) != expected:
-        came = "more" if len(content) > expected else f"{len(content):,}"
-        raise IdxError(f"{path} should hold {expected:,} bytes of numbers, {shape} of {dtype.name}, and holds {came}")
+        found = "more" if len(content) > expected else f"{len(content):,}"
+        message = f"expected {expected:,} bytes for the shape {shape} and the type {dtype.name}, got {found}"
+        raise IdxError(f"{path} does not match its header: {message}")
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
-    except ValueError as error:  # over 64 dimensions, or lengths whose product overflows beside a 0
-        raise IdxError(f"{path} has {ndim} dimensions {shape}, which NumPy cannot hold ({error})") from error
+    except ValueError as error:  # over 64 dimensions, or one length of 0 and others whose product overflows
+        raise IdxError(f"{path} has {ndim} dimensions {shape}, which NumPy does not support ({error})") from error
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def write_idx(path: str | os.PathLike[str], array: np.ndarray, *, compress: bool | None = None) -> None:
-    """Write `array` as an IDX file, whole or not at all; by default compressed where the name ends in ".gz".
+    """Write `array` to an IDX file. If writing fails, an existing file stays as it was.
 
-    Equal arrays give equal files: the gzip header carries no time. Raises IdxError for a type that IDX lacks.
+    `compress` says whether to compress with gzip; by default a file is compressed if its name ends in ".gz". Equal
+    arrays give equal files, since the gzip header contains no time. Raises IdxError if IDX has no such element type.
     """
-    # NumPy's variable-length strings have no byte order to ask for
+    # newbyteorder raises an error for NumPy's variable-length strings
     big_endian = array.dtype.newbyteorder(">") if array.dtype.kind in "iuf" else array.dtype
     if big_endian not in CODES:
         known = ", ".join(dtype.name for dtype in CODES)
-        raise IdxError(f"IDX cannot store {array.dtype} numbers: convert the array to one of {known}")
+        raise IdxError(f"IDX cannot store the type {array.dtype}: convert the array to one of {known}")
     if max(array.shape, default=0) >= 1 << 32:
-        raise IdxError(f"IDX stores lengths in 32 bits, and the array has the shape {array.shape}")
+        raise IdxError(
+            f"IDX stores lengths in 32 bits: expected each to be below {1 << 32:,}, got the shape {array.shape}"
+        )
     header = bytes([0, 0, CODES[big_endian], array.ndim]) + np.array(array.shape, ">u4").tobytes()
     content = header + array.astype(big_endian, copy=False).tobytes()
     if compress or (compress is None and Path(path).suffix == ".gz"):

@@ -1,10 +1,10 @@
-"""A stand-in for Fashion-MNIST, drawn by code: ten kinds of clothes, for when there is no network.
+"""A synthetic stand-in for Fashion-MNIST: pictures of ten kinds of clothes, drawn by code, for use without a network.
 
-Same shapes, types and classes as the real images, and about as hard for a small network. A garment is a *signed
-distance* (negative inside, positive outside, about 1 for half the picture) and a *shade* (1 is the cloth's own
-brightness). Joining shapes is a minimum, cutting one with another a maximum. The classes differ in the ranges that
-their measures are drawn from, and where those overlap (a coat without a zip, a shirt with short sleeves), no
-classifier can tell them apart: that is where the difficulty comes from, and not from wrong labels.
+The arrays have the same shapes, types and classes as the real ones, and are about as hard for a small network. A
+garment is a *signed distance* (negative inside, positive outside, about 1 for half the picture) and a *shade* (1 is the
+cloth's own brightness). The minimum of two distances is the union of the shapes, the maximum their intersection. The
+classes differ in the ranges from which their measures are drawn. Where the ranges overlap (a coat without a zip, a
+shirt with short sleeves), no classifier can tell the classes apart. That makes the task hard; no label is wrong.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from collections.abc import Callable
 import numpy as np
 
 SIDE = 28  # pixels
-CHUNK = 100  # images drawn at once, small enough for the cache; another size draws other images
+CHUNK = 100  # images drawn at once, few enough for the cache; changing it changes the images
 GRID = (np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2) / (SIDE / 2)  # pixel centres, −0.96 … 0.96
 
-Uniform = Callable[[float, float], np.ndarray]  # u(low, high): one number for each image, (m, 1, 1) float32
+Uniform = Callable[[float, float], np.ndarray]  # u(low, high): one random number per image, (m, 1, 1) float32
 Drawing = tuple[np.ndarray, np.ndarray]  # outline (a signed distance) and shade, both (m, 28, 28)
 
 
 def load(
     *, train: int = 60_000, test: int = 10_000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(training images, training labels, test images, test labels), all uint8, from two separate random streams.
+    """Return (training images, training labels, test images, test labels), all uint8.
 
-    Shapes: (train, 28, 28), (train,), (test, 28, 28), (test,). A terminal gets a progress bar: it takes two seconds.
+    Shapes: (train, 28, 28), (train,), (test, 28, 28), (test,). The training and the test images are drawn from two
+    separate random streams. Drawing takes about two seconds and shows a progress bar on a terminal.
     """
     from tqdm import tqdm
 
@@ -40,9 +41,10 @@ def load(
 
 
 def draw(n: int, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`n` images (n, 28, 28) and their labels (n,), both uint8, shuffled; 0 is the background, 255 the brightest.
+    """Draw `n` images (n, 28, 28) and return them with their labels (n,), both uint8, in random order.
 
-    Every class gets n/10 images, or one more where 10 does not divide n.
+    A pixel of 0 is the background, one of 255 the brightest. Every class gets n/10 images; if 10 does not divide n,
+    some classes get one image more than the others.
     """
     _check(n)
     return _draw(n, rng, lambda m: None)
@@ -50,7 +52,7 @@ def draw(n: int, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def _check(n: int) -> None:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"the number of images to draw must be an integer of at least 0, and {n!r} came")
+        raise ValueError(f"expected an integer ≥ 0 as the number of images to draw, got {n!r}")
 
 
 def _draw(n: int, rng: np.random.Generator, drawn: Callable[[int], object]) -> tuple[np.ndarray, np.ndarray]:
@@ -66,13 +68,13 @@ def _draw(n: int, rng: np.random.Generator, drawn: Callable[[int], object]) -> t
 
 
 def _render(garment: Callable[[Uniform], Drawing], m: int, rng: np.random.Generator) -> np.ndarray:
-    """`m` pictures (m, 28, 28) of one garment: outline times dye, shade and a coarse grain."""
+    """Draw `m` pictures (m, 28, 28) of one garment: its outline times dye, shade and a coarse grain."""
 
     def u(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, (m, 1, 1)).astype(np.float32)
 
     outline, shade = garment(u)
-    dye = 1.05 - 0.85 * u(0, 1) ** 2  # most clothes are bright, some nearly black
+    dye = 1.05 - 0.85 * u(0, 1) ** 2  # most clothes are bright, some are nearly black
     noise = rng.random((m, SIDE + 1, SIDE), np.float32)
     grain = 0.06 + 1.1 * u(0, 1) ** 7
     cloth = dye * shade * (1 - grain + grain * (noise[:, 1:] + noise[:, :-1]))
@@ -83,25 +85,25 @@ def _render(garment: Callable[[Uniform], Drawing], m: int, rng: np.random.Genera
 
 
 def hanging(u: Uniform) -> tuple[np.ndarray, np.ndarray]:
-    """x (m, 28, 28) and y (m, 28, 1) of a garment on a hanger: shifted, scaled, sheared; y stays a column."""
+    """Return coordinates x (m, 28, 28) and y (m, 28, 1) of hanging garments, randomly shifted, scaled and sheared."""
     y = (GRID[:, None] - u(-0.04, 0.04)) / u(0.95, 1.05)
     x = (GRID - u(-0.05, 0.05)) / u(0.9, 1.1) + u(-0.05, 0.05) * y
     return x, y
 
 
 def inside(distance: np.ndarray, blur: float = 1.0) -> np.ndarray:
-    """1 inside, 0 outside, and something between on the edge, which is `blur` pixels wide."""
+    """Return 1 inside and 0 outside, with a linear transition at the edge that is `blur` pixels wide."""
     return np.clip(0.5 - distance * (SIDE / 2 / blur), 0, 1)
 
 
 def ramp(t: np.ndarray, start: float | np.ndarray, stop: float | np.ndarray) -> np.ndarray:
-    """0 before `start`, 1 after `stop`, a smooth rise between."""
+    """Return 0 before `start`, 1 after `stop`, and a smooth rise from 0 to 1 between them."""
     s = np.clip((t - start) / (stop - start), 0, 1)
     return s * s * (3 - 2 * s)
 
 
 def pattern(x: np.ndarray, y: np.ndarray, u: Uniform, *, stripes: float = 0.0, checks: float = 0.0) -> np.ndarray:
-    """Shade of the cloth: folds from top to bottom, and on some stripes across and checks, at most so deep."""
+    """Return the shade of the cloth: vertical folds, and on some garments stripes or checks up to the given depth."""
     folds = u(0, 0.15) * np.sin(u(4, 14) * x + u(-2, 2) * y + u(0, 6.3))
     across = np.sign(np.sin(u(8, 22) * y + u(0, 6.3)))
     along = np.sign(np.sin(u(12, 22) * x))
@@ -118,7 +120,7 @@ def top(
     neck: np.ndarray,  # depth of the neckline
     spread: np.ndarray,  # how far the sleeves stand out
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x, y, outline and shade of what has shoulders: body, neckline, sleeves and the seams where they meet the body."""
+    """Return x, y, outline and shade of a garment with shoulders: its body, neckline and sleeves, and their seams."""
     x, y = hanging(u)
     a = np.abs(x)
     collar = u(-1.0, -0.9) - y
@@ -136,9 +138,9 @@ def top(
 def shoe(
     u: Uniform, *, shaft: np.ndarray, heel: np.ndarray, instep: np.ndarray, toe: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x (m, 1, 28), height above the sole's underside, outline and shade of a shoe, its toe to the left.
+    """Return x (m, 1, 28), the height above the sole's underside, outline and shade of a shoe that points left.
 
-    Heights: of the shoe at ankle, instep and toe, and of the heel under it.
+    `shaft`, `instep` and `toe` are its heights at ankle, instep and toe, and `heel` is the height of the heel below it.
     """
     x = (GRID[None, :] - u(-0.03, 0.03)) / u(0.97, 1.05)
     up = (shaft + heel) / 2 + u(-0.05, 0.05) - GRID[:, None] + u(-0.03, 0.03) * x  # above the ground
@@ -154,7 +156,7 @@ def shoe(
     return x, above, np.maximum(np.minimum(foot, post), x - u(0.82, 0.95)), 0.9 + u(-0.5, 0.5) * sole
 
 
-# The ten garments: each draws its measures and returns outline and shade.
+# The ten garments: each function draws random measures and returns an outline and a shade.
 
 
 def t_shirt(u: Uniform) -> Drawing:
@@ -200,7 +202,7 @@ def coat(u: Uniform) -> Drawing:
 
 
 def shirt(u: Uniform) -> Drawing:
-    cuff = np.minimum(u(-0.7, 1.7), u(0.5, 1.0))  # the sleeves of one in two are long
+    cuff = np.minimum(u(-0.7, 1.7), u(0.5, 1.0))  # half of the shirts have long sleeves
     x, y, outline, shade = top(
         u, cuff=cuff, hem=u(0.8, 1.05), width=u(0.42, 0.54), flare=u(-0.05, 0.12), neck=u(0, 0.35), spread=u(0, 0.4)
     )
@@ -214,7 +216,7 @@ def sandal(u: Uniform) -> Drawing:
         u, shaft=u(0.2, 0.9), heel=0.9 * u(0, 1) ** 2, instep=u(0.25, 0.6), toe=u(0.15, 0.4)
     )
     rim = np.maximum(-outline - u(0.0, 0.1), u(-0.6, 0.9) - x)
-    kept = np.minimum(above - u(0.06, 0.25), rim)  # of the shoe: sole, rim and three straps
+    kept = np.minimum(above - u(0.06, 0.25), rim)  # a sandal is the sole, the rim and three straps of a shoe
     for low, high in ((-0.8, -0.5), (-0.3, 0.2), (0.4, 0.8)):
         kept = np.minimum(kept, np.abs(x - u(low, high) + u(-0.8, 0.4) * (above - 0.2)) - u(0.0, 0.22))
     return np.maximum(outline, kept), shade
