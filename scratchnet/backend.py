@@ -1,7 +1,7 @@
 """Where arrays live: in the computer's memory (NumPy) or on a GPU (CuPy).
 
-This is the only file that names CuPy. Everything else is written once, with operators, array methods and
-NumPy functions; on a CuPy array each of them dispatches to CuPy (NEP 13 and NEP 18).
+This is the only file that imports CuPy. All other code is written once, with operators, array methods and NumPy
+functions. When they are given a CuPy array, they call CuPy's version (NEP 13 and NEP 18).
 """
 
 from __future__ import annotations
@@ -12,51 +12,55 @@ from typing import Any
 
 import numpy as np
 
-# An array of NumPy or CuPy. CuPy is optional, so its type cannot be named here.
+# A NumPy or CuPy array. CuPy is optional, so its array type cannot be named here.
 Array = Any
 
 DEVICES = ("cpu", "cuda")
 
 
 class DeviceError(RuntimeError):
-    """The device that was asked for cannot be used; the message says why and what to do."""
+    """The requested device cannot be used. The message says why and what to do."""
 
 
 def cuda_problem() -> str | None:
-    """Why no GPU can be used, in one sentence, or None when one can.
+    """Return None if a GPU can be used, otherwise the reason why not, in one sentence.
 
-    `import cupy` succeeds on a machine without a GPU, so a device is counted and a small sum computed too.
+    `import cupy` succeeds on a machine without a GPU, so this also counts the devices and computes a small sum.
     """
     try:
         import cupy
-    except Exception as error:  # CuPy raises many kinds where a CUDA library is missing
+    except Exception as error:  # CuPy raises various exceptions if a CUDA library is missing
         return (
             f"CuPy cannot be imported ({type(error).__name__}: {error}): install it with "
-            'python -m pip install -e ".[gpu-cuda12]" or ".[gpu-cuda13]", whichever the CUDA driver has'
+            'python -m pip install -e ".[gpu-cuda12]" or ".[gpu-cuda13]", whichever matches the CUDA driver'
         )
     try:
         if cupy.cuda.runtime.getDeviceCount() == 0:
             return "CuPy is installed but finds no GPU"
         if float(cupy.arange(4, dtype=np.float32).sum()) != 6.0:
-            return "the GPU computed 0 + 1 + 2 + 3 and did not get 6"
-    except Exception as error:  # driver missing, too old, out of memory, no compiler
+            return "CuPy is installed but the GPU computes a wrong sum of 0 + 1 + 2 + 3"
+    except Exception as error:  # the driver is missing or too old, no memory is free, there is no compiler
         return f"CuPy is installed but the GPU does not work ({type(error).__name__}: {error})"
     return None
 
 
 def resolve(device: str) -> str:
-    """What `device` ("cpu", "cuda", or "auto": the GPU where one works) stands for: "cpu" or "cuda", or DeviceError."""
+    """Return the device to use, "cpu" or "cuda", for `device`: "cpu", "cuda" or "auto".
+
+    "auto" becomes "cuda" if a GPU works, otherwise "cpu". Raises DeviceError if `device` is "cuda" and no GPU works, or
+    if the name is unknown.
+    """
     if device == "auto":
         return "cuda" if cuda_problem() is None else "cpu"
     if device == "cuda" and (problem := cuda_problem()) is not None:
-        raise DeviceError(f"the device cuda cannot be used: {problem}; --device cpu always works")
+        raise DeviceError(f"the device cuda cannot be used: {problem}; use --device cpu instead")
     if device not in DEVICES:
-        raise DeviceError(f"there is no device {device!r}: choose auto, cpu or cuda")
+        raise DeviceError(f"unknown device {device!r}: choose auto, cpu or cuda")
     return device
 
 
 def describe(device: str) -> str:
-    """The device for a person to read: cpu, or cuda and the name of the GPU."""
+    """Return the device's name for messages: "cpu", or "cuda" with the name of the GPU in parentheses."""
     if device == "cpu":
         return "cpu"
     import cupy
@@ -66,7 +70,7 @@ def describe(device: str) -> str:
 
 
 def free_bytes() -> int:
-    """The GPU's memory that is free, that which CuPy keeps for later included."""
+    """Return how many bytes of GPU memory are free, including those that CuPy holds in its memory pool."""
     import cupy
 
     free, _ = cupy.cuda.runtime.memGetInfo()
@@ -74,7 +78,7 @@ def free_bytes() -> int:
 
 
 def to_device(array: Array, device: str) -> Array:
-    """The same numbers on `device` ("cpu" or "cuda"); no copy where they already are there."""
+    """Return `array` on `device` ("cpu" or "cuda"). It is copied only if it is not already there."""
     if device == "cpu":
         return to_host(array)
     import cupy
@@ -83,35 +87,36 @@ def to_device(array: Array, device: str) -> Array:
 
 
 def to_host(array: Array) -> np.ndarray:
-    """The same numbers as a NumPy array; waits for the GPU where they come from one."""
+    """Return `array` as a NumPy array. If it is on a GPU, this waits for the GPU and copies it."""
     return array if on_host(array) else array.get()
 
 
 def on_host(array: Array) -> bool:
+    """Return True for NumPy arrays and for single numbers, False for an array on a GPU."""
     return isinstance(array, (np.ndarray, np.generic, float, int))
 
 
 def like(array: np.ndarray, other: Array) -> Array:
-    """`array`, made on the host, where `other` lives."""
+    """Return `array`, which is on the host, on the device where `other` is."""
     return array if on_host(other) else to_device(array, "cuda")
 
 
 @functools.cache
 def adam_kernel() -> Any:
-    """`Adam`'s update as one pass on the GPU: kernel(g, beta1, beta2, rate, epsilon, theta, m_sum, v_sum).
+    """`Adam`'s update as one pass on the GPU: kernel(g, beta1, beta2, alpha_t, epsilon_t, theta, m, v).
 
-    The three arrays at the end are updated in place. As separate operations it is ten launches that move three times
-    as many bytes: here θ, m_sum and v_sum are read and written once, and g is read.
+    The three arrays at the end are updated in place. As separate operations it is a dozen launches that move three
+    times as many bytes: here θ, m and v are read and written once, and g is read.
     """
     import cupy
 
     return cupy.ElementwiseKernel(
-        "T g, T beta1, T beta2, T rate, T epsilon",
-        "T theta, T m_sum, T v_sum",
+        "T g, float64 beta1, float64 beta2, T alpha_t, T epsilon_t",
+        "T theta, T m, T v",
         """
-        m_sum = beta1 * m_sum + g;
-        v_sum = beta2 * v_sum + g * g;
-        theta -= rate * m_sum / (sqrt(v_sum) + epsilon);
+        m = T(beta1) * m + T(1 - beta1) * g;
+        v = T(beta2) * v + T(1 - beta2) * g * g;
+        theta -= alpha_t * m / (sqrt(v) + epsilon_t);
         """,
         "scratchnet_adam",
     )
@@ -121,9 +126,9 @@ _erf: Any = np.frompyfunc(math.erf, 1, 1)
 
 
 def erf(X: Array) -> Array:
-    """The error function erf(x) = 2/√π ∫₀ˣ exp(−t²) dt, element by element, in X's own dtype.
+    """Return the error function erf(x) = 2/√π ∫₀ˣ exp(−t²) dt of each element, in X's own dtype.
 
-    NumPy has none; this is the C library's, about 80 ns an element (exact GELU is the only user).
+    NumPy has no erf. On the CPU this calls the C library's, which takes about 80 ns per element; only GELU uses it.
     """
     if on_host(X):
         return _erf(X).astype(X.dtype)

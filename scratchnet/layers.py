@@ -13,22 +13,42 @@ The contract, the same for every layer and for a whole network:
   (nothing accumulates, nothing has to be zeroed). Neither writes into the array that it was handed.
 - **Layers sum over rows.** The mean over the batch is taken once, in the loss.
 - **`train` is an argument.** False, the default, is deterministic. Only Dropout looks at it.
-- **A layer is given its arrays**, so it knows nothing of initialization, dtype or device. `params` names the
-  parameters, each with the number of its own axes: any axes in front of those are replicas.
+- **A layer is given its arrays**, so it knows nothing of initialization, dtype or device.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from scratchnet.backend import Array, erf, like
 
 
-class Linear:
+class Layer(Protocol):
+    """What a layer is. A class that inherits from this one writes `forward` and `backward`; the rest has defaults.
+
+    `params` names the parameters, each with the number of its own axes, such as {"W": 2, "b": 1}: any axes in front
+    of those are replicas. A parameter A is an attribute, and its gradient is the attribute dA, an array of A's shape
+    that backward fills in place. `layers` are the layers that this one is made of, where there are some, as in a
+    network; backward fills their gradients too.
+    """
+
+    params: ClassVar[Mapping[str, int]] = {}
+    layers: Sequence[Layer] = ()
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        """The output Y for the input X; keeps what backward needs."""
+        ...
+
+    def backward(self, dY: Array) -> Array:
+        """dX from dY, for the input of the last forward; overwrites the gradients of the parameters."""
+        ...
+
+
+class Linear(Layer):
     """Y = XW + b: every output unit is a weighted sum of the inputs plus a bias.
 
     Shapes: `X: (n, n_in)`, `W: (n_in, n_out)`, `b: (n_out,)`, `Y: (n, n_out)`; replica axes in front.
@@ -42,7 +62,7 @@ class Linear:
     The shapes leave no other choice: (n_in, n)·(n, n_out) for dW and (n, n_out)·(n_out, n_in) for dX.
     """
 
-    params: ClassVar[dict[str, int]] = {"W": 2, "b": 1}
+    params = {"W": 2, "b": 1}
 
     def __init__(self, W: Array, b: Array, dW: Array = None, db: Array = None) -> None:
         self.W, self.b = W, b
@@ -56,13 +76,23 @@ class Linear:
         return Y
 
     def backward(self, dY: Array, need_dX: bool = True) -> Array:
-        np.matmul(self.X.swapaxes(-1, -2), dY, out=self.dW)
+        np.matmul(self.X.mT, dY, out=self.dW)  # A.mT: A with its last two axes exchanged
         np.sum(dY, axis=-2, out=self.db)
-        # The first layer of a network need not know the gradient of the images: 28 % of a step's arithmetic.
-        return dY @ self.W.swapaxes(-1, -2) if need_dX else None
+        # The first layer of a network need not compute the gradient of the images: 28 % of a step's arithmetic.
+        return dY @ self.W.mT if need_dX else None
 
 
-class ReLU:
+class Identity(Layer):
+    """y = x, so dx = dy: between Linear layers it makes a deep linear network."""
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        return X
+
+    def backward(self, dY: Array) -> Array:
+        return dY
+
+
+class ReLU(Layer):
     """y = max(x, 0) (Nair & Hinton 2010, ICML). dx = dy where x > 0, else 0; the kink at 0 counts as 0."""
 
     def forward(self, X: Array, train: bool = False) -> Array:
@@ -73,7 +103,7 @@ class ReLU:
         return dY * (self.Y > 0)
 
 
-class LeakyReLU:
+class LeakyReLU(Layer):
     """y = x where x > 0, else slope·x (Maas, Hannun & Ng 2013, ICML workshop). dx = dy, else slope·dy."""
 
     def __init__(self, slope: float = 0.01) -> None:
@@ -87,7 +117,29 @@ class LeakyReLU:
         return np.where(self.X > 0, dY, self.slope * dY)
 
 
-class Tanh:
+class PReLU(Layer):
+    """y = max(x, 0) + a·min(x, 0): a leaky ReLU whose slope a is learned, one number for the layer.
+
+    dx = dy where x > 0, else a·dy; da = Σ dy·min(x, 0) over all examples and units. Source: He, Zhang, Ren & Sun 2015,
+    ICCV, eq. 1 ("channel-shared") and the start at 0.25 in §2.1.
+    """
+
+    params = {"a": 0}
+
+    def __init__(self, a: float | Array = 0.25) -> None:
+        self.a = np.asarray(a)
+        self.da = np.empty_like(self.a)
+
+    def forward(self, X: Array, train: bool = False) -> Array:
+        self.X = X
+        return np.where(X > 0, X, self.a[..., None, None] * X)
+
+    def backward(self, dY: Array) -> Array:
+        np.sum(dY * np.minimum(self.X, 0), axis=(-2, -1), out=self.da)
+        return np.where(self.X > 0, dY, self.a[..., None, None] * dY)
+
+
+class Tanh(Layer):
     """y = tanh x. Since tanh' = 1 − tanh², dx = dy·(1 − y²)."""
 
     def forward(self, X: Array, train: bool = False) -> Array:
@@ -106,7 +158,7 @@ def sigmoid(X: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * X))
 
 
-class Sigmoid:
+class Sigmoid(Layer):
     """y = σ(x) = 1/(1 + e⁻ˣ). Since σ' = σ(1 − σ), dx = dy·y·(1 − y)."""
 
     def forward(self, X: Array, train: bool = False) -> Array:
@@ -117,7 +169,7 @@ class Sigmoid:
         return dY * self.Y * (1 - self.Y)
 
 
-class ELU:
+class ELU(Layer):
     """y = x where x > 0, else α(eˣ − 1) (Clevert, Unterthiner & Hochreiter 2016, ICLR, eq. 15).
 
     For x ≤ 0 the derivative is αeˣ = y + α, so dx = dy where x > 0, else dy·(y + α).
@@ -136,7 +188,7 @@ class ELU:
         return np.where(self.X > 0, dY, dY * (self.Y + self.alpha))
 
 
-class SELU:
+class SELU(Layer):
     """y = λ·ELU(x; α), with the λ and α that make N(0, 1) a fixed point of mean and variance.
 
     λ and α: Klambauer, Unterthiner, Mayr & Hochreiter 2017, NeurIPS, eq. 2 and 14.
@@ -155,7 +207,7 @@ class SELU:
         return self.elu.backward(self.SCALE * dY)
 
 
-class GELU:
+class GELU(Layer):
     """y = x·Φ(x), Φ the normal distribution function, exact, not the tanh form (Hendrycks & Gimpel 2016, §2).
 
     Φ(x) = (1 + erf(x/√2))/2 and Φ' = φ(x) = e^(−x²/2)/√(2π), so dx = dy·(Φ(x) + x·φ(x)).
@@ -171,7 +223,7 @@ class GELU:
         return dY * (self.Phi + self.X * phi)
 
 
-class SiLU:
+class SiLU(Layer):
     """y = x·σ(x), also called swish (Elfwing, Uchibe & Doya 2018; Hendrycks & Gimpel 2016).
 
     With s = σ(x) and s' = s(1 − s), dx = dy·(s + x·s·(1 − s)).
@@ -186,7 +238,7 @@ class SiLU:
         return dY * (self.S + self.X * self.S * (1 - self.S))
 
 
-class Dropout:
+class Dropout(Layer):
     """While training, zeroes each unit with probability p and scales the others by 1/(1 − p).
 
     The scaling keeps every unit's expectation, E[y] = x ("inverted" dropout; Srivastava et al. 2014, JMLR,
@@ -203,7 +255,7 @@ class Dropout:
 
     def __init__(self, p: float, *, rng: np.random.Generator | Sequence[np.random.Generator]) -> None:
         if not 0 <= p < 1:
-            raise ValueError(f"Dropout got p = {p}; p is the probability of dropping a unit, 0 ≤ p < 1")
+            raise ValueError(f"expected a probability of dropping a unit, 0 ≤ p < 1, got p = {p}")
         self.p = p
         self.rng = rng
 
@@ -223,12 +275,17 @@ class Dropout:
         return dY if self.M is None else dY * self.M
 
 
-def parameters(layer: Any) -> Iterator[tuple[str, Array, Array]]:
-    """(name, A, dA) for each parameter of a layer, or of every layer of a network ("0.W", "0.b", "3.W", …)."""
-    if hasattr(layer, "layers"):
-        for i, inner in enumerate(layer.layers):
-            for name, A, dA in parameters(inner):
-                yield f"{i}.{name}", A, dA
-    else:
-        for name in getattr(layer, "params", {}):
-            yield name, getattr(layer, name), getattr(layer, "d" + name)
+def walk(layer: Layer) -> Iterator[Layer]:
+    """The layer, and all layers in it, in order."""
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from walk(inner)
+
+
+def parameters(layer: Layer) -> Iterator[tuple[str, Array, Array]]:
+    """(name, A, dA) for each parameter of a layer and of the layers in it: "0.W", "0.b", "3.W", … in a network."""
+    for name in getattr(layer, "params", {}):  # a reader's class need not inherit from Layer
+        yield name, getattr(layer, name), getattr(layer, "d" + name)
+    for i, inner in enumerate(getattr(layer, "layers", ())):
+        for name, A, dA in parameters(inner):
+            yield f"{i}.{name}", A, dA

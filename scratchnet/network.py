@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import zipfile
 import zlib
@@ -14,57 +15,62 @@ import numpy as np
 
 from scratchnet.backend import Array, to_device, to_host
 from scratchnet.files import replacing
-from scratchnet.layers import Dropout, Linear, ReLU, parameters
+from scratchnet.layers import Dropout, Layer, Linear, ReLU, parameters, walk
 
 
 class NetworkFileError(ValueError):
     """A file does not hold this network's parameters; the message says what differs."""
 
 
-class Network:
+class Network(Layer):
     """Layers in order. What one returns is what the next one gets; backward walks them the other way.
 
-    All parameters are one contiguous vector `theta: (..., size)`, all gradients one vector `grad` of the same
-    shape; each layer's W, b, dW, db become windows (views) on them, so an optimizer sees two vectors and a layer
-    sees its matrices. Whatever changes a parameter must do so in place: `layer.W[...] = W`.
+    All parameters are one contiguous vector `theta: (..., size)`, all gradients one vector `grad` of the same shape;
+    each layer's W, b, dW, db become views on them, so an optimizer sees two vectors and a layer sees its matrices.
+    Whatever changes a parameter must do so in place: `layer.W[...] = W`.
 
-    The layers may have replica axes in front of every parameter, the same for all: R networks side by side.
+    The layers may have replica axes in front of every parameter, the same for all: `replicas` networks side by side.
+    A network is a layer itself, and may stand in another one: its `theta` is then a part of the outer one's. `dtype`
+    is that of all parameters (default: the first parameter's).
     """
 
-    def __init__(self, layers: Iterable[Any]) -> None:
-        self.layers = list(layers)
-        named = list(parameters(self))
-        if not named:
-            raise ValueError("a network needs at least one layer with parameters")
-        arrays = [A for _, A, _ in named]
-        replicas = {A.shape[: A.ndim - own] for A, own in zip(arrays, self._own_axes(), strict=True)}
-        if len(replicas) > 1:
-            raise ValueError(f"every parameter needs the same replica axes, and there are {sorted(replicas)}")
-        self.replicas: tuple[int, ...] = replicas.pop()
-        flat = [A.reshape(*self.replicas, -1) for A in arrays]
-        self._bind(np.concatenate(flat, axis=-1))
+    theta: Array
+    grad: Array
 
-    def _own_axes(self) -> list[int]:
-        return [own for layer in self.layers for own in getattr(layer, "params", {}).values()]
+    def __init__(self, layers: Iterable[Layer], dtype: Any = None) -> None:
+        self.layers: list[Any] = list(layers)
+        for i, layer in enumerate(self.layers):
+            _check_layer(i, layer)
+        if len({id(layer) for layer in walk(self)}) < len(list(walk(self))):
+            raise ValueError(
+                "the same layer object stands in the network twice, and a layer keeps the input of one place only: "
+                "make an object for each place"
+            )
+        arrays = [A for _, A, _ in parameters(self)]
+        if not arrays:
+            raise ValueError("a network needs at least one layer with parameters")
+        replicas = {A.shape[: A.ndim - own] for A, own in zip(arrays, _own_axes(self), strict=True)}
+        if len(replicas) > 1:
+            raise ValueError(f"expected the same replica axes for all parameters, got {sorted(replicas)}")
+        lead = replicas.pop()
+        theta = np.concatenate([A.reshape(*lead, -1) for A in arrays], axis=-1)
+        self._bind(theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False))
 
     def _bind(self, theta: Array) -> None:
-        """Make `theta` this network's parameters, and every layer's arrays windows on it and on its gradient."""
-        self.theta, self.grad = theta, np.zeros_like(theta)
-        start = 0
-        for layer in self.layers:
-            for name, own in getattr(layer, "params", {}).items():
-                shape = getattr(layer, name).shape
-                stop = start + int(np.prod(shape[len(shape) - own :]))
-                setattr(layer, name, self.theta[..., start:stop].reshape(shape))
-                setattr(layer, "d" + name, self.grad[..., start:stop].reshape(shape))
-                start = stop
+        """Make `theta` this network's parameters, and every layer's arrays views on it and on its gradient."""
+        _bind(self, theta, np.zeros_like(theta))
+
+    @property
+    def replicas(self) -> tuple[int, ...]:
+        """The axes in front of every parameter."""
+        return self.theta.shape[:-1]
 
     def forward(self, X: Array, train: bool = False) -> Array:
         """Logits `(..., n, classes)` of the examples `X: (..., n, n_in)`."""
         first = self.layers[0]
         if X.ndim < 2 or (isinstance(first, Linear) and X.shape[-1] != first.W.shape[-2]):
-            wanted = first.W.shape[-2] if isinstance(first, Linear) else "n_in"
-            raise ValueError(f"the network wants inputs of shape (..., n, {wanted}), and {X.shape} came")
+            n_in = first.W.shape[-2] if isinstance(first, Linear) else "n_in"
+            raise ValueError(f"expected inputs of shape (..., n, {n_in}), got {X.shape}")
         for layer in self.layers:
             X = layer.forward(X, train=train)
         return X
@@ -74,18 +80,29 @@ class Network:
         first, *others = self.layers
         for layer in reversed(others):
             dZ = layer.backward(dZ)
-        return first.backward(dZ, need_dX) if isinstance(first, Linear) else first.backward(dZ)
+        return first.backward(dZ, need_dX) if isinstance(first, (Linear, Network)) else first.backward(dZ)
 
     def apply(self, fn: Callable[[Any], None]) -> Self:
         """Call `fn(layer)` on every layer in order, to initialize it; return the network."""
-        for layer in self.layers:
-            fn(layer)
+        for inner in self.layers:
+            for layer in walk(inner):
+                fn(layer)
+        return self
+
+    def replicate(self, replicas: tuple[int, ...]) -> Self:
+        """Put equal copies of this network side by side, as axes in front of every parameter; return the network."""
+        self._bind(np.broadcast_to(self.theta, (*replicas, *self.theta.shape)).copy())
         return self
 
     def to(self, device: str) -> Self:
-        """Move the parameters to "cpu" or "cuda"; return the network. Optimizers made before are left behind."""
+        """Move the parameters to "cpu" or "cuda"; return the network. Make optimizers after this, not before."""
         self._bind(to_device(self.theta, device))
         return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """After copy.deepcopy or pickle, which copy each array by itself: make the parameters views again."""
+        self.__dict__.update(state)
+        _bind(self, self.theta, self.grad)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write every parameter under its name ("0.W", "0.b", …) to an .npz file, whole or not at all."""
@@ -94,7 +111,10 @@ class Network:
             np.savez(file, **arrays)
 
     def load(self, path: str | os.PathLike[str]) -> Self:
-        """Take the parameters from a file of `save`; NetworkFileError, and nothing changed, where they do not fit."""
+        """Take the parameters from a file of `save`; return the network.
+
+        Raises NetworkFileError, and changes nothing, where the file is damaged or holds other parameters.
+        """
         path = Path(path)
         try:
             with open(path, "rb") as file:
@@ -104,35 +124,83 @@ class Network:
                 saved = dict(loaded)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise NetworkFileError(f"{path} is not an .npz file of parameters: {error}") from error
-        wanted = {name: A.shape for name, A, _ in parameters(self)}
-        if saved.keys() != wanted.keys():
-            raise NetworkFileError(f"{path} holds {', '.join(saved)}, and this network has {', '.join(wanted)}")
-        for name, shape in wanted.items():
+        shapes = {name: A.shape for name, A, _ in parameters(self)}
+        if saved.keys() != shapes.keys():
+            raise NetworkFileError(f"{path} holds {', '.join(saved)}, and this network has {', '.join(shapes)}")
+        for name, shape in shapes.items():
             if saved[name].shape != shape:
                 raise NetworkFileError(f"{path} has {name} of shape {saved[name].shape}, and the network {shape}")
             if saved[name].dtype.kind != "f":
-                raise NetworkFileError(f"{path} has {name} of type {saved[name].dtype}, which is no real number")
+                raise NetworkFileError(
+                    f"{path} has {name} of type {saved[name].dtype}, expected floating-point numbers"
+                )
         device = "cpu" if isinstance(self.theta, np.ndarray) else "cuda"
         for name, A, _ in parameters(self):
             A[...] = to_device(saved[name], device)
         return self
 
     def __str__(self) -> str:
-        rows = [("", "layer", "shape", "parameters")]
-        for i, layer in enumerate(self.layers):
-            own = [getattr(layer, name) for name in getattr(layer, "params", {})]
-            shape = " → ".join(str(size) for size in own[0].shape[-2:]) if own else ""
-            rows.append((str(i), _describe(layer), shape, f"{sum(A.size for A in own):,}" if own else ""))
-        rows.append(("", "total", "", f"{self.theta.size:,}"))
+        rows = [("", "layer", "shape", "parameters"), *_rows(self), ("", "total", "", f"{self.theta.size:,}")]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [
-            f"{i:>{widths[0]}}  {layer:<{widths[1]}}  {shape:<{widths[2]}}  {count:>{widths[3]}}".rstrip()
+            f"{i:<{widths[0]}}  {layer:<{widths[1]}}  {shape:<{widths[2]}}  {count:>{widths[3]}}".rstrip()
             for i, layer, shape, count in rows
         ]
         heading = f"Network, {self.theta.dtype}" + (f", replicas {self.replicas}" if self.replicas else "")
         return "\n".join([heading, *lines])
 
     __repr__ = __str__
+
+
+def _check_layer(i: int, layer: Any) -> None:
+    """Raise ValueError, in one sentence, unless `layer` is what `Layer` says."""
+    if isinstance(layer, type):
+        raise ValueError(f"layer {i} is the class {layer.__name__}: give an object of it, {layer.__name__}(...)")
+    for method in ("forward", "backward"):
+        if not callable(getattr(layer, method, None)):
+            raise ValueError(f"layer {i}, {type(layer).__name__}, has no method {method}: see scratchnet.layers.Layer")
+    for name, own in getattr(layer, "params", {}).items():
+        for attribute in (name, "d" + name):
+            A = getattr(layer, attribute, None)
+            if A is None or not hasattr(A, "reshape") or A.ndim < own:
+                raise ValueError(
+                    f"layer {i}, {type(layer).__name__}, declares the parameter {name} with {own} axes, and its "
+                    f"attribute {attribute} is no array of at least so many: set it in __init__"
+                )
+
+
+def _own_axes(layer: Layer) -> list[int]:
+    """The number of its own axes of each parameter, in the order of `parameters`."""
+    return [own for part in walk(layer) for own in getattr(part, "params", {}).values()]
+
+
+def _bind(layer: Any, theta: Array, grad: Array) -> int:
+    """Make the parameters of a layer, and of the layers in it, views on the front of theta; return how many."""
+    start = 0
+    for name, own in getattr(layer, "params", {}).items():
+        A = getattr(layer, name)
+        shape = A.shape[A.ndim - own :]
+        stop = start + math.prod(shape)
+        setattr(layer, name, theta[..., start:stop].reshape((*theta.shape[:-1], *shape)))
+        setattr(layer, "d" + name, grad[..., start:stop].reshape((*theta.shape[:-1], *shape)))
+        start = stop
+    for inner in getattr(layer, "layers", ()):
+        start += _bind(inner, theta[..., start:], grad[..., start:])
+    if isinstance(layer, Network):
+        layer.theta, layer.grad = theta[..., :start], grad[..., :start]
+    return start
+
+
+def _rows(layer: Any, prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """(index, description, shape, number of parameters) of each layer in a layer, for a person to read."""
+    rows = []
+    for i, inner in enumerate(layer.layers):
+        own = [getattr(inner, name) for name in getattr(inner, "params", {})]
+        shape = " → ".join(str(size) for size in own[0].shape[-2:]) if isinstance(inner, Linear) else ""
+        rows.append((f"{prefix}{i}", _describe(inner), shape, f"{sum(A.size for A in own):,}" if own else ""))
+        if getattr(inner, "layers", ()):
+            rows += _rows(inner, f"{prefix}{i}.")
+    return rows
 
 
 def _describe(layer: Any) -> str:
@@ -151,9 +219,9 @@ def mlp(
 ) -> Network:
     """A multilayer perceptron: Linear, activation, Dropout, …, Linear, with `sizes` units from input to logits.
 
-    Every parameter is 0 until you initialize it: `mlp([784, 256, 128, 10]).apply(init.linear(scheme, rng=rng))`.
-    `dropout` is the probability of dropping a hidden unit, and needs the `rng` that draws the masks. `replicas`
-    are the axes in front of every parameter.
+    Every weight and bias is 0 until you initialize it: `mlp([784, 256, 128, 10]).apply(init.linear(scheme, rng=rng))`.
+    An activation with parameters of its own brings their initial values. `dropout` is the probability of dropping a
+    hidden unit, and needs the `rng` that draws the masks. `replicas` are the axes in front of every parameter.
 
     >>> print(mlp([784, 256, 128, 10]))
     Network, float32
@@ -166,7 +234,7 @@ def mlp(
        total                 235,146
     """
     if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"an mlp needs at least two sizes, each at least 1, and {list(sizes)} came")
+        raise ValueError(f"expected at least two sizes, each at least 1, got {list(sizes)}")
     if dropout > 0 and rng is None:
         raise ValueError("dropout draws random masks: give mlp the rng that draws them")
     layers: list[Any] = []
@@ -175,7 +243,6 @@ def mlp(
             layers.append(activation())
             if dropout > 0 and rng is not None:
                 layers.append(Dropout(dropout, rng=rng))
-        W = np.zeros((*replicas, n_in, n_out), dtype)
-        b = np.zeros((*replicas, n_out), dtype)
-        layers.append(Linear(W, b))
-    return Network(layers)
+        layers.append(Linear(np.zeros((n_in, n_out), dtype), np.zeros(n_out, dtype)))
+    network = Network(layers, dtype)
+    return network.replicate(replicas) if replicas else network

@@ -10,7 +10,7 @@ import numpy as np
 from scratchnet.backend import Array, like, to_host
 from scratchnet.loss import CrossEntropy, check_labels
 from scratchnet.network import Network
-from scratchnet.optim import SGD, Adam
+from scratchnet.optim import Optimizer
 
 EVALUATION_BATCH = 1000  # examples; nothing is learned from them, so the size is a matter of speed alone
 
@@ -30,9 +30,11 @@ def batches(
     With `indices: (S, n)` and a sequence of S generators, S epochs side by side: each batch is (S, batch_size).
     """
     if batch_size < 1:
-        raise ValueError(f"a batch needs at least one example, and the batch size is {batch_size}")
+        raise ValueError(f"expected a batch size ≥ 1, got {batch_size}")
     if isinstance(rng, Sequence):
         shuffled = np.stack([r.permutation(row) for r, row in zip(rng, indices, strict=True)])
+    elif indices.ndim > 1:
+        raise ValueError(f"indices of shape {indices.shape} need {len(indices)} generators, one for each row, got one")
     else:
         shuffled = rng.permutation(indices)
     for start in range(0, shuffled.shape[-1], batch_size):
@@ -41,7 +43,7 @@ def batches(
 
 def fit(
     network: Network,
-    optimizer: SGD | Adam,
+    optimizer: Optimizer,
     images: Array,
     labels: Array,
     *,
@@ -49,21 +51,24 @@ def fit(
     batch_size: int,
     rng: np.random.Generator | Sequence[np.random.Generator],
     indices: np.ndarray | None = None,
+    frozen: Array | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> np.ndarray:
     """Train `network` for `epochs` passes over the rows `indices` (default: all); return the loss of every batch.
 
-    `images: (N, n_in)` and `labels: (N,)` live on the network's device. The losses, `(steps, ...)` with a column
-    for each replica, are those of the batches before each step, dropout included, as the lesson plots them. A
-    run that overflows goes on with the infinities and NaNs that it computed: that is its result. `on_step` is
-    called after each step. With `indices: (S, n)` and S generators, each index of the last replica axis has
-    an order of its own.
+    `images: (N, n_in)` and `labels: (N,)` live on the network's device. The losses, `(steps, ...)` with a column for
+    each replica, are those of the batches before each step, dropout included, as the lesson plots them. A run that
+    overflows goes on with the infinities and NaNs that it computed: that is its result. With `indices: (S, n)` and S
+    generators, each index of the last replica axis has an order of its own.
+
+    `frozen`, a mask that broadcasts to theta's shape, keeps parameters as they are: their gradient is set to 0 before
+    each step. `on_step` is called after each step.
     """
     if epochs < 0:
-        raise ValueError(f"the number of epochs must be at least 0, and {epochs} came")
+        raise ValueError(f"expected a number of epochs ≥ 0, got {epochs}")
     if indices is None:
         indices = np.arange(len(images))
-    check_labels(to_host(labels), classes=_classes(network))
+    _check_labels(network, images, labels)
     loss = CrossEntropy()
     history: list[np.ndarray] = []
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -71,10 +76,11 @@ def fit(
             losses = []
             for batch in batches(indices, batch_size, rng=rng):
                 rows = like(batch, images)
-                X, y = images[rows], labels[rows]
-                Z = network.forward(X, train=True)
-                losses.append(loss.forward(Z, y))
+                Z = network.forward(images[rows], train=True)
+                losses.append(loss.forward(Z, labels[rows]))
                 network.backward(loss.backward(), need_dX=False)
+                if frozen is not None:
+                    np.copyto(network.grad, 0, where=frozen)
                 optimizer.step()
                 if on_step is not None:
                     on_step()
@@ -93,7 +99,7 @@ def evaluate(
     """Mean loss and accuracy over the rows `indices` (default: all), in evaluation mode: nothing is dropped."""
     if indices is None:
         indices = np.arange(len(images))
-    check_labels(to_host(labels), classes=_classes(network))
+    _check_labels(network, images, labels)
     loss = CrossEntropy()
     total_loss = total_correct = np.zeros(network.replicas)
     n = indices.shape[-1]
@@ -102,12 +108,13 @@ def evaluate(
             batch = indices[..., start : start + batch_size]
             rows = like(batch, images)
             Z = network.forward(images[rows])
-            y = labels[rows]
-            total_loss = total_loss + to_host(loss.forward(Z, y)).astype(np.float64) * batch.shape[-1]
-            total_correct = total_correct + to_host((Z.argmax(axis=-1) == y).sum(axis=-1))
+            total_loss = total_loss + to_host(loss.forward(Z, labels[rows])).astype(np.float64) * batch.shape[-1]
+            total_correct = total_correct + to_host((Z.argmax(axis=-1) == labels[rows]).sum(axis=-1))
     return Evaluation(np.asarray(total_loss / n), np.asarray(total_correct / n))
 
 
-def _classes(network: Network) -> int:
-    """How many logits the network has: the width of its last layer with weights."""
-    return next(layer.W.shape[-1] for layer in reversed(network.layers) if hasattr(layer, "W"))
+def _check_labels(network: Network, images: Array, labels: Array) -> None:
+    """Raise ValueError unless every label is a class, one for each logit of the network. Once, and not at each step."""
+    with np.errstate(all="ignore"):
+        classes = network.forward(images[:1]).shape[-1]
+    check_labels(to_host(labels), classes)

@@ -1,7 +1,8 @@
 import os
 
 # The matrices of these tests are small: a second thread costs more than it gives, above all where cores are shared.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for library in ("OPENBLAS", "MKL", "OMP"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 import subprocess
 import sys

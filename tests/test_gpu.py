@@ -11,7 +11,8 @@ import pytest
 
 from scratchnet import init
 from scratchnet.backend import cuda_problem, on_host, to_device, to_host
-from scratchnet.lab.experiment import Arm, Settings, compare
+from scratchnet.lab.comparison import compare
+from scratchnet.lab.experiment import Arm, Settings
 from scratchnet.layers import ELU, GELU, SELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, SiLU, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp

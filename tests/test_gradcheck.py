@@ -1,9 +1,11 @@
 """gradcheck itself: it passes what is right and catches what is wrong, in a layer that a reader might write."""
 
+import math
+
 import numpy as np
 import pytest
 
-from scratchnet.gradcheck import GradientError, gradcheck
+from scratchnet.gradcheck import GradientError, gradcheck, numerical_gradient
 from scratchnet.layers import Linear, Tanh
 from scratchnet.network import Network, mlp
 
@@ -11,7 +13,7 @@ from scratchnet.network import Network, mlp
 class Scale:
     """A reader's layer: Y = X·a, one factor a unit."""
 
-    params = {"a": 1}  # noqa: RUF012
+    params = {"a": 1}
 
     def __init__(self, a):
         self.a, self.da = a, np.empty_like(a)
@@ -28,6 +30,18 @@ class Scale:
 @pytest.fixture
 def X(rng):
     return rng.normal(size=(5, 4))
+
+
+def test_the_numerical_gradient_of_a_polynomial_is_its_derivative(rng):
+    """(f(a + h) − f(a − h))/2h of Σ a³ is 3a² + h², and A is put back as it was."""
+    A = rng.normal(size=(3, 4))
+    before = A.copy()
+    G = numerical_gradient(lambda: float((A**3).sum()), A, step=1e-4)
+    np.testing.assert_allclose(G, 3 * before**2 + 1e-8, rtol=1e-7)
+    assert np.array_equal(A, before)
+    G = numerical_gradient(lambda: float((A**3).sum()), A, indices=[(1, 2)])
+    assert np.isfinite(G).sum() == 1
+    assert math.isclose(G[1, 2], 3 * before[1, 2] ** 2, rel_tol=1e-6)
 
 
 def test_a_readers_own_layer_is_checked_with_its_parameters(rng, X):
@@ -124,7 +138,7 @@ def test_a_nan_is_no_agreement(rng, X):
 
 
 def test_float32_is_refused_because_differences_would_drown(rng, X):
-    with pytest.raises(ValueError, match="X is float32"):
+    with pytest.raises(ValueError, match="got X in float32"):
         gradcheck(Tanh(), X.astype(np.float32), rng=rng)
-    with pytest.raises(ValueError, match="W is float32"):
+    with pytest.raises(ValueError, match="got W in float32"):
         gradcheck(Linear(np.ones((4, 3), np.float32), np.zeros(3, np.float32)), X, rng=rng)

@@ -8,11 +8,28 @@ import torch
 
 from scratchnet import layers
 from scratchnet.gradcheck import gradcheck
-from scratchnet.layers import ELU, GELU, SELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, SiLU, Tanh
+from scratchnet.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Dropout,
+    Identity,
+    Layer,
+    LeakyReLU,
+    Linear,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+    parameters,
+    walk,
+)
 
 N, N_IN, N_OUT, R = 5, 4, 3, 2
 
 ACTIVATIONS = {
+    "Identity": (Identity, torch.nn.Identity),
     "ReLU": (ReLU, torch.nn.ReLU),
     "LeakyReLU": (LeakyReLU, lambda: torch.nn.LeakyReLU(0.01)),
     "LeakyReLU 0.3": (lambda: LeakyReLU(0.3), lambda: torch.nn.LeakyReLU(0.3)),
@@ -144,6 +161,25 @@ def test_activations_neither_overflow_nor_warn_far_from_zero(activation, dtype):
     assert np.isfinite(ours.backward(np.ones_like(X))).all()
 
 
+@pytest.mark.parametrize("lead", [(), (R,), (3, R)], ids=["single", "replicas", "two replica axes"])
+def test_prelu_gradients_equal_finite_differences_that_of_its_slope_too(rng, lead):
+    a = rng.normal(size=lead)
+    errors = gradcheck(PReLU(a), away_from_kinks(rng, (*lead, N, 20)), rng=rng, tolerance=1e-8)
+    assert errors.keys() == {"X", "a"}
+    gradcheck(PReLU(a), away_from_kinks(rng, (N, 20)), rng=rng, tolerance=1e-8)  # X shared by the replicas
+
+
+def test_prelu_equals_pytorch(rng, dtype):
+    X, dY = rng.normal(size=(N, 30)).astype(dtype), rng.normal(size=(N, 30)).astype(dtype)
+    ours, theirs = PReLU(np.array(0.25, dtype)), torch.nn.PReLU(dtype=getattr(torch, np.dtype(dtype).name))
+    X_torch = torch.tensor(X, requires_grad=True)
+    theirs(X_torch).backward(torch.tensor(dY))
+    np.testing.assert_allclose(ours.forward(X), theirs(X_torch).detach().numpy(), **tolerance(dtype))
+    np.testing.assert_allclose(ours.backward(dY), X_torch.grad.numpy(), **tolerance(dtype))
+    np.testing.assert_allclose(ours.da, theirs.weight.grad.numpy()[0], **tolerance(dtype))
+    assert ours.forward(X).dtype == dtype
+
+
 def test_selu_keeps_mean_0_and_variance_1(rng):
     """The fixed point that λ and α are made for: E[selu(z)] = 0 and E[selu(z)²] = 1 for z ~ N(0, 1)."""
     z = np.linspace(-10, 10, 2_000_001)
@@ -208,7 +244,7 @@ def test_dropout_near_1_still_works(rng):
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, math.nan])
 def test_dropout_refuses_what_is_no_probability_of_dropping(rng, p):
-    with pytest.raises(ValueError, match="p is the probability of dropping a unit"):
+    with pytest.raises(ValueError, match="expected a probability of dropping a unit, 0 ≤ p < 1, got p = "):
         Dropout(p, rng=rng)
 
 
@@ -227,3 +263,23 @@ def test_parameters_lists_name_array_and_gradient(rng):
     assert [name for name, _, _ in layers.parameters(layer)] == ["W", "b"]
     assert all(A.shape == dA.shape for _, A, dA in layers.parameters(layer))
     assert list(layers.parameters(ReLU())) == []
+
+
+def test_every_layer_of_the_package_is_a_layer_and_most_have_no_parameters():
+    """The defaults of the protocol: no parameters, no layers inside."""
+    kinds = [kind for kind in vars(layers).values() if isinstance(kind, type) and Layer in kind.__mro__]
+    assert {kind.__name__ for kind in kinds if kind.params} == {"Linear", "PReLU"}
+    assert all(kind.layers == () for kind in kinds)
+
+
+def test_a_readers_layer_need_not_inherit(rng):
+    class Doubled:
+        def forward(self, X, train=False):
+            return 2 * X
+
+        def backward(self, dY):
+            return 2 * dY
+
+    assert list(parameters(Doubled())) == []
+    assert [type(layer).__name__ for layer in walk(Doubled())] == ["Doubled"]
+    assert gradcheck(Doubled(), rng.normal(size=(N, N_IN)), rng=rng).keys() == {"X"}

@@ -1,11 +1,15 @@
 """Networks: one vector of parameters, replicas, saving and loading, and how they print."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from scratchnet import init
-from scratchnet.layers import Dropout, Linear, ReLU, Tanh
+from scratchnet.gradcheck import gradcheck
+from scratchnet.layers import Dropout, Linear, PReLU, ReLU, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, NetworkFileError, mlp
 
@@ -164,7 +168,7 @@ def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(tmp_path, chang
 def test_a_file_of_other_types_is_refused(tmp_path):
     network = initialized()
     np.savez(tmp_path / "x.npz", **{name: np.full(shape, "a") for name, shape in shapes(network).items()})
-    with pytest.raises(NetworkFileError, match="no real number"):
+    with pytest.raises(NetworkFileError, match="expected floating-point numbers"):
         network.load(tmp_path / "x.npz")
 
 
@@ -193,8 +197,8 @@ def test_a_save_that_fails_leaves_the_old_file_as_it_was(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(8,), (7, 9), (7, 8, 1)])
-def test_a_wrong_input_shape_says_what_came_and_what_was_wanted(shape):
-    with pytest.raises(ValueError, match=r"inputs of shape \(..., n, 8\), and .* came"):
+def test_a_wrong_input_shape_says_what_is_expected(shape):
+    with pytest.raises(ValueError, match=r"expected inputs of shape \(..., n, 8\), got "):
         initialized().forward(np.zeros(shape))
 
 
@@ -217,3 +221,97 @@ def test_layers_with_different_replica_axes_are_refused():
 def test_a_network_without_parameters_is_refused():
     with pytest.raises(ValueError, match="at least one layer with parameters"):
         Network([ReLU()])
+
+
+# --- networks in networks, copies, and what is no layer ---------------------------------------------------------
+
+
+def nested(rng, lead=()):
+    """Linear, (PReLU, Linear, Tanh), Linear: a network in a network, with a parameter in an activation."""
+    inner = Network([PReLU(rng.normal(size=lead)), linear(rng, 6, 5, lead), Tanh()])
+    return Network([linear(rng, 8, 6, lead), inner, linear(rng, 5, 4, lead)])
+
+
+def linear(rng, n_in, n_out, lead=()):
+    return Linear(rng.normal(size=(*lead, n_in, n_out)), rng.normal(size=(*lead, n_out)))
+
+
+@pytest.mark.parametrize("lead", [(), (R,)], ids=["single", "replicas"])
+def test_a_network_may_stand_in_a_network(rng, X, lead):
+    network = nested(rng, lead)
+    errors = gradcheck(network, X, rng=rng)
+    assert list(errors) == ["X", "0.W", "0.b", "1.0.a", "1.1.W", "1.1.b", "2.W", "2.b"]
+    first, inner, last = network.layers
+    flat = Network([first, *inner.layers, last])  # the same layers
+    assert np.array_equal(network.forward(X), flat.forward(X))
+
+
+def test_an_inner_networks_theta_is_a_part_of_the_outer_ones(rng):
+    network = nested(rng)
+    inner = network.layers[1]
+    assert inner.theta.size == 1 + 6 * 5 + 5
+    network.theta[...] = 7
+    assert (inner.theta == 7).all()
+    inner.layers[1].W[...] = 3
+    assert (network.theta == 3).sum() == 6 * 5
+
+
+def test_nested_networks_print_and_are_initialized_layer_by_layer(rng):
+    network = nested(rng)
+    assert "1.1  Linear   6 → 5" in str(network)
+    network.apply(init.linear(init.ones, rng=rng))
+    assert (network.layers[1].layers[1].W == 1).all()
+    assert network.layers[1].layers[0].a != 1  # an activation's parameter starts as the activation has it
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_the_parameters_of_a_copy_are_views_on_the_copys_theta(rng, X, copied):
+    network = nested(rng, (R,))
+    other = copied(network)
+    assert np.array_equal(other.forward(X), network.forward(X))
+    other.theta[...] = 0
+    other.grad[...] = 5
+    assert not other.forward(X).any()
+    assert (other.layers[1].layers[1].dW == 5).all()
+    assert network.theta.any()
+
+
+def test_replicate_puts_equal_networks_side_by_side(rng, X):
+    network, alone = nested(rng), nested(np.random.default_rng(0))
+    alone.theta[...] = network.theta
+    network.replicate((2, R))
+    assert network.replicas == (2, R)
+    Z = network.forward(X)
+    assert Z.shape == (2, R, 7, 4)
+    np.testing.assert_allclose(Z, np.broadcast_to(alone.forward(X), Z.shape), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda rng: [linear(rng, 8, 4), Tanh], "layer 1 is the class Tanh: give an object of it"),
+        (lambda rng: [linear(rng, 8, 4), np.tanh], "layer 1, ufunc, has no method forward"),
+        (lambda rng: [linear(rng, 8, 8)] * 2, "the same layer object stands in the network twice"),
+        (lambda rng: [Tanh()], "needs at least one layer with parameters"),
+        (lambda rng: [linear(rng, 8, 8), linear(rng, 8, 4, (2,))], "expected the same replica axes"),
+        (lambda rng: [Undeclared()], "declares the parameter a with 1 axes"),
+    ],
+    ids=["a class", "a function", "twice", "no parameters", "other replicas", "no gradient"],
+)
+def test_what_is_no_layer_is_refused_in_one_sentence(rng, make, message):
+    with pytest.raises(ValueError, match=message):
+        Network(make(rng))
+
+
+class Undeclared(Tanh):
+    params = {"a": 1}
+
+    def __init__(self):
+        self.a = np.ones(3)
+
+
+def test_the_parameters_of_an_activation_keep_their_start_and_take_the_networks_dtype():
+    network = mlp([8, 6, 5, 4], activation=PReLU, replicas=(R,))
+    assert network.theta.dtype == np.float32
+    assert [float(layer.a[1]) for layer in network.layers if isinstance(layer, PReLU)] == [0.25, 0.25]
+    assert network.layers[1].a.shape == (R,)

@@ -48,7 +48,7 @@ def test_adam_is_the_papers_algorithm(rng):
 
 
 def test_adam_m_hat_is_a_weighted_average_of_the_gradients():
-    """The docstring's m̂ = (g_t + β₁g_{t−1} + …)/(1 + β₁ + …): equal gradients give m̂ = g from the first step."""
+    """As the docstring says: equal gradients give m̂ = g from the first step."""
     theta, grad = np.zeros(1), np.full(1, 3.0)
     adam = Adam(theta, grad, learning_rate=0.5, epsilon=0.0)
     for t in range(1, 6):
@@ -107,12 +107,12 @@ def test_adam_leaves_no_denormal_numbers_behind():
     for _ in range(1999):
         adam.step()
     smallest = np.finfo(np.float32).tiny
-    for state in (adam.m_sum, adam.v_sum):
+    for state in (adam.m, adam.v):
         assert np.all((state == 0) | (np.abs(state) >= smallest))
-    assert not adam.m_sum.any()
+    assert not adam.m.any()
 
 
-def test_flushing_tiny_sums_changes_no_parameter(rng):
+def test_flushing_tiny_averages_changes_no_parameter(rng):
     """FLUSH_BELOW is far below what could move θ: with and without it, every parameter is the same."""
 
     class Unflushed(Adam):
@@ -127,3 +127,67 @@ def test_flushing_tiny_sums_changes_no_parameter(rng):
             adam.step()
         thetas.append(theta)
     assert np.array_equal(*thetas)
+
+
+# --- a learning rate for each parameter, and arrays that are not contiguous -------------------------------------
+
+OPTIMIZERS = [
+    pytest.param(lambda t, g, rate: SGD(t, g, learning_rate=rate, momentum=0.5), id="SGD"),
+    pytest.param(lambda t, g, rate: Adam(t, g, learning_rate=rate), id="Adam"),
+]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("lead", [(), (3,)], ids=["single", "replicas"])
+def test_a_learning_rate_may_be_a_vector_over_theta(rng, make, lead):
+    """Each parameter takes the steps that it would take with its own rate; a rate of 0 leaves it as it is."""
+    rates = np.array([0.0, 0.1, 0.2])[rng.integers(3, size=SIZE)]
+    start, g = rng.normal(size=(*lead, SIZE)), rng.normal(size=(*lead, SIZE))
+
+    def stepped(rate):
+        theta = start.copy()
+        optimizer = make(theta, g, rate)
+        for _ in range(3):
+            optimizer.step()
+        return theta
+
+    mixed = stepped(rates)
+    for rate in (0.0, 0.1, 0.2):
+        np.testing.assert_allclose(mixed[..., rates == rate], stepped(rate)[..., rates == rate], rtol=1e-12)
+    assert np.array_equal(mixed[..., rates == 0], start[..., rates == 0])
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_one_layer_of_a_stack_can_be_trained_by_itself(rng, make):
+    """Its W is a view that is not contiguous: the optimizer must change it, and not a copy."""
+    theta, grad = rng.normal(size=(3, 40)), rng.normal(size=(3, 40))
+    W, dW = theta[:, 10:30].reshape(3, 4, 5), grad[:, 10:30].reshape(3, 4, 5)
+    expected, before = W.copy(), theta.copy()
+    make(W, dW, 0.1).step()
+    make(expected, dW.copy(), 0.1).step()
+    assert np.array_equal(theta[:, 10:30].reshape(3, 4, 5), expected)
+    assert not np.array_equal(W, before[:, 10:30].reshape(3, 4, 5))
+    assert np.array_equal(theta[:, :10], before[:, :10])
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (-0.1, "expected a finite learning rate ≥ 0, got -0.1"),
+        (math.nan, "expected a finite learning rate ≥ 0, got nan"),
+        (np.array([0.1, -0.1, 0.1]), "expected finite learning rates ≥ 0"),
+        (np.ones(4), r"got the shape \(4,\), which does not broadcast to theta's \(3,\)"),
+    ],
+    ids=["negative", "NaN", "negative in an array", "wrong shape"],
+)
+def test_an_impossible_learning_rate_is_refused(make, rate, message):
+    with pytest.raises(ValueError, match=message):
+        make(np.zeros(3), np.zeros(3), rate)
+
+
+def test_a_vector_of_rates_keeps_float32(rng):
+    theta, grad = np.zeros(5, np.float32), np.ones(5, np.float32)
+    Adam(theta, grad, learning_rate=np.full(5, 0.1)).step()
+    np.testing.assert_allclose(theta, -0.1, rtol=1e-6)
+    assert theta.dtype == np.float32

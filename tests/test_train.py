@@ -1,5 +1,6 @@
 """Training: the same path as PyTorch's, step by step, and what fit and evaluate promise."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 
 from scratchnet import init
-from scratchnet.layers import Dropout, Linear
-from scratchnet.network import mlp
-from scratchnet.optim import SGD, Adam
+from scratchnet.lab import parts
+from scratchnet.layers import Dropout, Linear, Tanh, parameters
+from scratchnet.network import Network, mlp
+from scratchnet.optim import Adam
 from scratchnet.train import batches, evaluate, fit
 
 SIZES = (784, 256, 128, 10)
@@ -32,49 +34,117 @@ class Recorded(Dropout):
         return self.kept[-1]
 
 
-OPTIMIZERS = {
-    "Adam": (lambda t, g: Adam(t, g), lambda p: torch.optim.Adam(p, lr=0.001)),
-    "SGD with momentum": (
-        lambda t, g: SGD(t, g, learning_rate=0.05, momentum=0.9),
-        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
-    ),
+OPTIMIZERS = {  # those of the command line
+    "adam": (0.002, lambda p: torch.optim.Adam(p, lr=0.002)),
+    "sgd": (0.02, lambda p: torch.optim.SGD(p, lr=0.02)),
+    "momentum": (0.005, lambda p: torch.optim.SGD(p, lr=0.005, momentum=0.9)),
+}
+ACTIVATIONS = {
+    "identity": torch.nn.Identity,
+    "relu": torch.nn.ReLU,
+    "leaky_relu": lambda: torch.nn.LeakyReLU(0.01),
+    "prelu": lambda: torch.nn.PReLU(dtype=torch.float64),
+    "tanh": torch.nn.Tanh,
+    "sigmoid": torch.nn.Sigmoid,
+    "elu": torch.nn.ELU,
+    "selu": torch.nn.SELU,
+    "gelu": torch.nn.GELU,
+    "silu": torch.nn.SiLU,
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_300_steps_on_images_follow_pytorchs_path(dataset, name):
-    """Same weights, batches and masks, in float64: all losses and all parameters agree to 1e-8."""
+def test_every_activation_and_optimizer_of_the_command_line_has_its_counterpart_here():
+    assert ACTIVATIONS.keys() == parts.ACTIVATIONS.keys()
+    assert OPTIMIZERS.keys() == parts.OPTIMIZERS.keys()
+
+
+def same_path(dataset, sizes, activation, optimizer, *, dropout, epochs, close):
+    """Train a stack of two here and the two one by one in PyTorch, in float64: all losses and parameters agree.
+
+    Same weights, batches and masks.
+    """
     images, labels, masks = dataset.images.astype(np.float64), dataset.labels, []
-    network = lessons_network(np.float64)
+    rng = np.random.default_rng(0)
+    network = mlp(
+        sizes, activation=parts.ACTIVATIONS[activation], dropout=dropout, rng=rng, dtype=np.float64, replicas=(2,)
+    ).apply(init.linear(init.glorot_normal, rng=rng, bias=init.torch_linear_bias))
     network.layers = [Recorded(y.p, rng=y.rng, kept=masks) if isinstance(y, Dropout) else y for y in network.layers]
-    linears = [layer for layer in network.layers if isinstance(layer, Linear)]
-    theirs = [torch.nn.Linear(*layer.W.shape, dtype=torch.float64) for layer in linears]
-    for layer, module in zip(linears, theirs, strict=True):
-        module.weight.data, module.bias.data = torch.tensor(layer.W.T.copy()), torch.tensor(layer.b)
+    start = {name: A.copy() for name, A, _ in parameters(network)}
+    learning_rate, make_theirs = OPTIMIZERS[optimizer]
+    ours = parts.OPTIMIZERS[optimizer](network.theta, network.grad, learning_rate=learning_rate)
+    losses = fit(network, ours, images, labels, epochs=epochs, batch_size=100, rng=np.random.default_rng(1))
 
-    make_ours, make_theirs = OPTIMIZERS[name]
-    optimizer = make_ours(network.theta, network.grad)
-    losses = fit(network, optimizer, images, labels, epochs=5, batch_size=100, rng=np.random.default_rng(1))
-    assert len(losses) == 300
+    for r in range(2):
+        modules, drops = [], []
+        for i, layer in enumerate(network.layers):
+            if isinstance(layer, Linear):
+                W, b = start[f"{i}.W"][r], start[f"{i}.b"][r]
+                module = torch.nn.Linear(*W.shape, dtype=torch.float64)
+                module.weight.data, module.bias.data = torch.tensor(W.T.copy()), torch.tensor(b)
+                modules.append(module)
+            elif isinstance(layer, Dropout):
+                drops.append(len(modules))
+            else:
+                modules.append(ACTIVATIONS[activation]())
+        theirs, order, drawn = torch.nn.ModuleList(modules), np.random.default_rng(1), iter(masks)
+        optimizer_theirs = make_theirs(theirs.parameters())
+        expected = []
+        for _ in range(epochs):
+            for batch in batches(np.arange(len(images)), 100, rng=order):
+                X = torch.tensor(images[batch])
+                for i, module in enumerate(modules, start=1):
+                    X = module(X) * torch.tensor(next(drawn)) if i in drops else module(X)
+                loss = torch.nn.functional.cross_entropy(X, torch.tensor(labels[batch].astype(int)))
+                optimizer_theirs.zero_grad()
+                loss.backward()
+                optimizer_theirs.step()
+                expected.append(loss.item())
+        np.testing.assert_allclose(losses[:, r], expected, rtol=0, atol=close)
+        parameters_theirs = [p.detach().numpy() for p in theirs.parameters()]
+        for (_, A, _), p in zip(parameters(network), parameters_theirs, strict=True):
+            np.testing.assert_allclose(A[r].reshape(-1), p.T.reshape(-1), rtol=0, atol=close)
 
-    order, drawn = np.random.default_rng(1), iter(masks)
-    optimizer = make_theirs([p for module in theirs for p in module.parameters()])
-    expected = []
-    for _ in range(5):
-        for batch in batches(np.arange(len(images)), 100, rng=order):
-            X = torch.tensor(images[batch])
-            for module in theirs[:-1]:
-                X = torch.relu(module(X)) * torch.tensor(next(drawn))
-            loss = torch.nn.functional.cross_entropy(theirs[-1](X), torch.tensor(labels[batch].astype(int)))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            expected.append(loss.item())
 
-    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-8)
-    for layer, module in zip(linears, theirs, strict=True):
-        np.testing.assert_allclose(layer.W, module.weight.detach().numpy().T, rtol=0, atol=1e-8)
-        np.testing.assert_allclose(layer.b, module.bias.detach().numpy(), rtol=0, atol=1e-8)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_300_steps_on_images_follow_pytorchs_path(dataset, optimizer):
+    """The lesson's network, with dropout."""
+    same_path(dataset, SIZES, "relu", optimizer, dropout=0.2, epochs=5, close=1e-8)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_deep_narrow_network_follows_pytorchs_path(dataset, activation, optimizer):
+    few = dataclasses.replace(dataset, images=dataset.images[:1000], labels=dataset.labels[:1000])
+    same_path(few, (784, *[12] * 8, 10), activation, optimizer, dropout=0.1, epochs=3, close=1e-8)
+
+
+def test_frozen_parameters_stay_and_the_others_learn_as_without_them(dataset):
+    """The gradient of a frozen parameter is 0 before each step, for any optimizer."""
+    frozen = np.random.default_rng(3).random(784 * 10 + 10) < 0.5
+    for optimizer in parts.OPTIMIZERS.values():
+        network = mlp([784, 10], replicas=(2,)).apply(init.linear(init.he_normal, rng=np.random.default_rng(0)))
+        before = network.theta.copy()
+        fit(
+            network,
+            optimizer(network.theta, network.grad, learning_rate=0.01),
+            dataset.images[:300],
+            dataset.labels[:300],
+            epochs=1,
+            batch_size=100,
+            rng=np.random.default_rng(0),
+            frozen=frozen,
+        )
+        assert np.array_equal(network.theta[:, frozen], before[:, frozen])
+        assert (network.theta[:, -10:] != before[:, -10:])[:, ~frozen[-10:]].all()
+
+
+def test_a_network_whose_last_layer_has_no_weights_is_trained(dataset):
+    """The number of classes is that of the logits, whatever the last layer is."""
+    network = Network([*mlp([784, 10]).layers, Tanh()])
+    adam, rng = Adam(network.theta, network.grad), np.random.default_rng(0)
+    fit(network, adam, dataset.images[:200], dataset.labels[:200], epochs=1, batch_size=100, rng=rng)
+    with pytest.raises(ValueError, match="labels must lie in 0 … 9"):
+        evaluate(network, dataset.images[:20], dataset.labels[:20] + 10)
 
 
 def test_a_network_learns(dataset):
