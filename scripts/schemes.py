@@ -1,7 +1,7 @@
-"""Every initialization side by side: what it promises for a shape, and what a sample shows; a picture of the weights.
+"""Every initialization side by side: what it promises for a shape, what a sample shows, and histograms of the weights.
 
 python scripts/schemes.py                   for a layer of 784 inputs and 256 units
-python scripts/schemes.py --shape 100x300   for another
+python scripts/schemes.py --shape 100x300   for a layer of 100 inputs and 300 units
 """
 
 from __future__ import annotations
@@ -25,29 +25,36 @@ from scratchnet.lab.experiment import SEEN, Settings
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", type=_shape, default=(784, 256), metavar="NxM", help="inputs x units (784x256)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default 0)")
-    parser.add_argument("--dataset", choices=DATASETS, default="auto", help="for those that look at images")
+    parser.add_argument(
+        "--shape", type=_shape, default=(784, 256), metavar="INxOUT", help="inputs x units (default 784x256)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default 0)")
+    parser.add_argument(
+        "--dataset", choices=DATASETS, default="auto", help="images for the initializations that need data"
+    )
     parser.add_argument("--data-dir", type=Path, help="folder of the four Fashion-MNIST files")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for what is made (default results)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the results (default results)")
     args = parser.parse_args(argv)
     if args.seed < 0:
-        parser.error(f"--seed {args.seed} came, and a whole number of at least 0 is wanted")
+        parser.error(f"argument --seed: expected an integer ≥ 0, got {args.seed}")
     return args
 
 
 def _shape(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)[x×,](\d+)", text.strip())
-    if not match or not 2 <= min(n := int(match[1]), m := int(match[2])) or n * m > 10**8:
-        raise argparse.ArgumentTypeError(f"{text!r} came, and two sizes of at least 2 are wanted, such as 784x256")
-    return n, m
+    n_in, n_out = (int(match[1]), int(match[2])) if match else (0, 0)
+    if min(n_in, n_out) < 2 or n_in * n_out > 10**8:
+        raise argparse.ArgumentTypeError(
+            f"expected two sizes ≥ 2 with at most 100 million weights, such as 784x256, got {text!r}"
+        )
+    return n_in, n_out
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
 def rows(shape: tuple[int, int], seed: int) -> tuple[list[list[str]], dict[str, np.ndarray], dict[str, Theory]]:
-    """The table's rows, the samples and the theories of every scheme that this shape allows."""
+    """The rows of the table, and the samples and theories of every scheme that fits this shape."""
     head = ["scheme", "formula", "mean", "measured", "std", "measured", "bounds", "measured"]
     table = [[*head, "norm", "measured", "zeros", "measured", "agree"]]
     samples, theories = {}, {}
@@ -102,10 +109,10 @@ def main(argv: list[str] | None = None) -> int:
         dataset = load(args.dataset, args.data_dir)
         table, samples, theories = rows(args.shape, args.seed)
         prepared, kept = promises_table(dataset, args.seed)
-        n, m = args.shape
+        n_in, n_out = args.shape
         text = [
-            f"Weights of a layer of n = {n} inputs and m = {m} units: what each scheme promises, and one sample of it.",
-            "norm: the largest singular value; of random matrices the limit for wide layers.",
+            f"Weights of a layer of n_in = {n_in} inputs and n_out = {n_out} units: what each promises, and a sample.",
+            "norm: the largest singular value; for random matrices, its limit for wide layers.",
             "",
             aligned(table),
             "",
@@ -128,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     agree = kept and all(row[-1] == "yes" for row in table[1:] if len(row) == len(table[0]))
     if not agree:
-        print("schemes.py: a sample and its theory disagree, see the last column", file=sys.stderr)
+        print("schemes.py: some sample disagrees with its theory, see the last column", file=sys.stderr)
     return 0 if agree else 1
 
 
@@ -136,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def picture(args: argparse.Namespace, samples: dict[str, np.ndarray], theories: dict[str, Theory]) -> None:
-    from scratchnet.report import plots  # matplotlib: only now, since the tables need none of it
+    from scratchnet.report import plots  # imports matplotlib, which the tables do not need
 
     labels = {name: f"{name}\n{theories[name].formula}" for name in samples}
     title = f"Weights of a layer of {args.shape[0]} inputs and {args.shape[1]} units"

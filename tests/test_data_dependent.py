@@ -1,4 +1,4 @@
-"""Initializations that need the data or the network: each keeps what it promises, on images, or changes nothing."""
+"""Initializations that need the data or the network: each keeps its promise on images, or changes nothing."""
 
 import itertools
 import math
@@ -60,7 +60,7 @@ def outputs(network, X):
 @pytest.mark.parametrize("activation", [ReLU, Tanh, Sigmoid])
 def test_lsuv_gives_every_layer_of_every_replica_variance_1(activation, replicas, dtype, X, rng):
     network = mlp(SIZES, activation=activation, replicas=replicas, dtype=dtype)
-    network.theta[...] = 7  # whatever was there, biases too, is overwritten
+    network.theta[...] = 7  # all of this is overwritten, the biases too
     init.lsuv(network, X, rng=rng)
     for Y in outputs(network, X):
         np.testing.assert_allclose(Y.var(axis=(-2, -1)), np.ones(replicas), atol=0.05)
@@ -120,12 +120,12 @@ def test_krahenbuhl_gives_all_layers_equal_ratios_of_gradient_to_weight(activati
     X = X[:300]
     network = mlp([196, 64, 96, 32, 10], activation=activation, replicas=replicas, dtype=dtype)
     init.krahenbuhl(network, X, rng=np.random.default_rng(0))
-    rng = np.random.default_rng(0)  # the same random loss: it is drawn after the weights
+    rng = np.random.default_rng(0)  # for the same random loss, which is drawn after the weights
     for layer in linears(network):
         init.normal(layer.W.shape, rng=rng)
     C = ratios(network, X, rng)
     np.testing.assert_allclose(C, np.broadcast_to(C[0], C.shape), rtol=1e-5)
-    C = ratios(network, X, rng)  # for another one they are equal but for chance
+    C = ratios(network, X, rng)  # for another random loss they are nearly equal
     assert (C.max(axis=0) / C.min(axis=0)).max() < 1.1
 
 
@@ -152,7 +152,7 @@ def test_krahenbuhl_starts_with_principal_components_where_there_are_enough_imag
     init.krahenbuhl(network, X, rng=rng)
     Y = outputs(network, X)[0]
     np.testing.assert_allclose(np.corrcoef(Y.T), np.eye(48), atol=1e-3)
-    init.krahenbuhl(network, X[:40], rng=rng)  # they have at most 39 components for the 48 units
+    init.krahenbuhl(network, X[:40], rng=rng)  # at most 39 components, too few for the 48 units
     Y = outputs(network, X[:40])[0]
     assert np.abs(np.corrcoef(Y.T) - np.eye(48)).max() > 0.1
 
@@ -275,12 +275,12 @@ def test_a_looks_linear_network_is_a_linear_map_with_orthonormal_columns(replica
     init.looks_linear(network, rng=rng)
     first, *hidden, last = [layer.W for layer in linears(network)]
     blocks = [first[..., :128], *(W[..., : W.shape[-2] // 2, : W.shape[-1] // 2] for W in hidden), last[..., :32, :]]
-    M = np.eye(196)
+    product = np.eye(196)
     for Q in blocks:
-        m = Q.shape[-1]
-        np.testing.assert_allclose(Q.swapaxes(-1, -2) @ Q, np.broadcast_to(np.eye(m), (*replicas, m, m)), atol=1e-5)
-        M = M @ Q
-    np.testing.assert_allclose(network.forward(X), X @ M, atol=1e-4)
+        identity = np.broadcast_to(np.eye(Q.shape[-1]), (*replicas, Q.shape[-1], Q.shape[-1]))
+        np.testing.assert_allclose(Q.swapaxes(-1, -2) @ Q, identity, atol=1e-5)
+        product = product @ Q
+    np.testing.assert_allclose(network.forward(X), X @ product, atol=1e-4)
 
 
 def test_a_looks_linear_network_keeps_lengths_through_50_layers(rng):
@@ -297,6 +297,44 @@ def test_a_looks_linear_network_without_hidden_layers_is_orthogonal(rng):
     init.looks_linear(network, rng=rng)
     W = network.layers[0].W
     np.testing.assert_allclose(W.T @ W, np.eye(10), atol=1e-5)
+
+
+# --- activations with parameters ------------------------------------------------------------------------------
+
+
+class ScaledReLU(ReLU):
+    """y = a·max(x, 0), where a is a learned scale that starts at 1: one for the layer, or one for each unit."""
+
+    def __init__(self, units):
+        self.params = {"a": len(units)}
+        self.a, self.da = np.ones(units, np.float32), np.zeros(units, np.float32)
+
+    def forward(self, X, train=False):
+        return self.a * super().forward(X)
+
+    def backward(self, dY):
+        axes = (-2, -1) if self.da.ndim == 0 else -2
+        np.sum(dY * self.Y, axis=axes, out=self.da)
+        return super().backward(self.a * dY)
+
+
+@pytest.mark.parametrize("units", [(), (48,)], ids=str)
+@pytest.mark.parametrize("name", init.PREPARATIONS)
+def test_an_activation_keeps_its_own_parameters(name, units, X, labels, rng):
+    network = mlp([196, 48, 48, 10], activation=lambda: ScaledReLU(units))
+    for layer in linears(network):
+        layer.W[...] = layer.b[...] = 7
+    init.PREPARATIONS[name](network, X, labels, rng=rng)
+    for layer in network.layers:
+        if isinstance(layer, ScaledReLU):
+            assert (layer.a == 1).all()
+            assert np.shares_memory(layer.a, network.theta)
+    assert np.abs(network.layers[0].W).max() < 5
+    Y = network.forward(X)
+    if name == "antisymmetric":
+        assert np.abs(Y).max() < 1e-4
+    if name == "looks_linear":
+        np.testing.assert_allclose(Y, X @ network.forward(np.eye(196, dtype=np.float32)), atol=1e-4)
 
 
 # --- zero_last_layer ------------------------------------------------------------------------------------------
@@ -343,7 +381,7 @@ def test_equal_seeds_agree_and_different_seeds_differ(name, X, labels):
 
 @pytest.mark.parametrize("name", init.PREPARATIONS)
 def test_a_stack_gives_each_replica_what_it_would_give_it_alone(name, X, labels):
-    """Where the draws are the same: a stack of one, and a stack of two that has the first one's draws twice."""
+    """With equal draws: one network alone, and a stack of two that gets the draws of that network twice."""
     fill = init.PREPARATIONS[name]
     alone, stack = mlp(SIZES), mlp(SIZES, replicas=(2,))
     fill(alone, X, labels, rng=np.random.default_rng(0))
@@ -353,7 +391,7 @@ def test_a_stack_gives_each_replica_what_it_would_give_it_alone(name, X, labels)
 
 
 class Twice:
-    """A generator that draws for one network what it hands to two."""
+    """A generator that draws for one network and returns the draws for two."""
 
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
@@ -409,12 +447,12 @@ NEEDS_VARIANCE = NEEDS_X[:3]
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda X: np.where(X == X[5, 75], np.nan, X), "must be finite"),
-        (lambda X: np.where(X == X[5, 75], np.inf, X), "must be finite"),
-        (lambda X: X[:, :195], r"\(n, 196\), n at least 1, and \(1000, 195\) came"),
-        (lambda X: X[0], r"and \(196,\) came"),
-        (lambda X: X[:0], r"and \(0, 196\) came"),
-        (lambda X: X.reshape(-1, 14, 14), r"and \(1000, 14, 14\) came"),
+        (lambda X: np.where(X == X[5, 75], np.nan, X), "expected finite images X"),
+        (lambda X: np.where(X == X[5, 75], np.inf, X), "expected finite images X"),
+        (lambda X: X[:, :195], r"\(n, 196\) with n ≥ 1, got \(1000, 195\)"),
+        (lambda X: X[0], r"got \(196,\)"),
+        (lambda X: X[:0], r"got \(0, 196\)"),
+        (lambda X: X.reshape(-1, 14, 14), r"got \(1000, 14, 14\)"),
     ],
 )
 def test_images_of_another_shape_or_not_finite_are_refused(name, make, match, X, labels, rng):
@@ -439,7 +477,7 @@ def test_images_that_are_all_the_same_have_no_variance_to_scale(name, X, labels,
 @pytest.mark.parametrize("name", NEEDS_VARIANCE)
 def test_images_too_large_for_float32_are_refused(name, X, labels, rng):
     network = he()
-    refuses(network, lambda: init.PREPARATIONS[name](network, X * np.float32(3.4e38), labels, rng=rng), "finite")
+    refuses(network, lambda: init.PREPARATIONS[name](network, X * np.float32(3.4e38), labels, rng=rng), "not finite")
 
 
 def test_lsuv_is_refused_where_units_are_dead(rng):
@@ -462,15 +500,15 @@ def test_lsuv_is_refused_where_units_are_dead(rng):
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, math.nan])
-def test_lsuv_refuses_a_tolerance_that_is_none(tolerance, X, rng):
+def test_lsuv_refuses_an_impossible_tolerance(tolerance, X, rng):
     network = he()
-    refuses(network, lambda: init.lsuv(network, X, rng=rng, tolerance=tolerance), "tolerance of at least 0")
+    refuses(network, lambda: init.lsuv(network, X, rng=rng, tolerance=tolerance), "expected a tolerance ≥ 0, got")
 
 
 @pytest.mark.parametrize("epsilon", [-1e-3, math.nan, math.inf])
-def test_pca_refuses_an_epsilon_that_is_none(epsilon, X):
+def test_pca_refuses_an_impossible_epsilon(epsilon, X):
     network = he()
-    refuses(network, lambda: init.pca_first_layer(network, X, epsilon=epsilon), "finite epsilon of at least 0")
+    refuses(network, lambda: init.pca_first_layer(network, X, epsilon=epsilon), "expected a finite epsilon ≥ 0, got")
 
 
 @pytest.mark.parametrize(
@@ -490,24 +528,30 @@ def test_pca_finds_no_direction_in_images_of_one_grey(X):
 
 def test_hinge_bias_refuses_a_network_without_weights_or_with_infinite_ones(X, rng):
     network = mlp(SIZES)
-    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "initialize the network before")
+    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "initialize the network first")
     network = he()
     network.layers[0].W[3, 3] = np.inf
-    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "infinite or not a number")
+    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "infinite or NaN")
 
 
 @pytest.mark.parametrize("name", ["antisymmetric", "looks_linear"])
 @pytest.mark.parametrize("sizes", [[196, 47, 10], [196, 48, 31, 10]])
 def test_odd_hidden_widths_cannot_be_paired(name, sizes, X, labels, rng):
     network = he(sizes)
-    refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), "give even ones")
+    refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), "expected even hidden widths, got")
 
 
 def test_antisymmetric_refuses_a_network_without_hidden_units_and_a_scheme_of_zeros(rng):
     network = he([196, 10])
     refuses(network, lambda: init.antisymmetric(network, rng=rng), "the network has none")
     network = he()
-    refuses(network, lambda: init.antisymmetric(network, rng=rng, scheme=init.zeros), "other than 0")
+    refuses(network, lambda: init.antisymmetric(network, rng=rng, scheme=init.zeros), "zeros returned are 0")
+
+
+def test_antisymmetric_refuses_a_scheme_that_ignores_the_shape(rng):
+    network = he()
+    scheme = lambda shape, *, rng: np.ones(shape[-1])  # noqa: E731
+    refuses(network, lambda: init.antisymmetric(network, rng=rng, scheme=scheme), r"\(24,\), expected \(196, 24\)")
 
 
 @pytest.mark.parametrize("name", ["looks_linear", "krahenbuhl"])
@@ -537,12 +581,16 @@ def test_zero_last_layer_refuses_labels_that_give_no_prior(change, X, labels, rn
         refuses(network, lambda: call(network, X, change(labels), rng=rng), "every class among them")
 
 
-def test_a_network_that_is_no_mlp_is_refused(X, labels, rng):
-    first, activation, *_, last = he().layers
-    for layers in ([Dropout(0.1, rng=rng), first, activation, last], [first, activation]):
+@pytest.mark.parametrize("name", init.PREPARATIONS)
+def test_a_network_that_is_no_mlp_is_refused(name, X, labels, rng):
+    first, activation, *inner, last = he().layers
+    for layers, match in (
+        ([Dropout(0.1, rng=rng), first, activation, last], "begins and ends with a Linear layer, got Dropout … Linear"),
+        ([first, activation], "begins and ends with a Linear layer, got Linear … ReLU"),
+        ([first, activation, Network(inner), last], "got a network with a Network, a layer of layers"),
+    ):
         network = Network(layers)
-        for name, fill in init.PREPARATIONS.items():
-            refuses(network, lambda: fill(network, X, labels, rng=rng), "begins and ends with a Linear layer"), name
+        refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), match)
 
 
 def test_an_interrupt_leaves_the_network_as_it_was(X, rng):

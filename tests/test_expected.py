@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -22,9 +23,8 @@ def test_every_scheme_keeps_its_promise_on_tall_wide_and_square_shapes(name, sha
 def test_every_density_has_area_1_and_the_promised_moments(name):
     promised = theory(name, (100, 60))
     if promised.density is None:
-        pytest.skip("takes a few values only")
-    # of the entries that are not 0
-    std = promised.std / math.sqrt(1 - promised.zeros)
+        pytest.skip("takes only a few values")
+    std = promised.std / math.sqrt(1 - promised.zeros)  # of the entries that are not 0
     low, high = max(promised.low, promised.mean - 12 * std), min(promised.high, promised.mean + 12 * std)
     grid = np.linspace(low, high, 200_001)
     area, mean, square = (scipy.integrate.trapezoid(promised.density(grid) * grid**k, grid) for k in range(3))
@@ -62,6 +62,14 @@ def test_a_mix_up_of_fan_in_and_fan_out_is_caught(rng):
 def test_measure_takes_the_same_numbers_as_a_theory_has():
     measured = {field.name for field in dataclasses.fields(measure(np.eye(3)))}
     assert measured <= {field.name for field in dataclasses.fields(theory("identity", (3, 3)))}
+
+
+def test_formulas_name_the_fans_n_in_and_n_out():
+    """n counts examples and nothing else."""
+    for name in init.SCHEMES:
+        assert not re.search(r"(?<![a-z_])[nm](?![a-z_])", theory(name, (64, 100)).formula), name
+    assert theory("rule_uniform", (64, 100)).formula == "U(±1/√n_in)"
+    assert theory("glorot_normal", (64, 100)).formula == "N(0, 2/(n_in+n_out))"
 
 
 def test_a_shape_that_a_scheme_cannot_have_is_refused():

@@ -78,9 +78,9 @@ def test_the_slope_of_a_layer_and_of_a_plain_function_are_the_same(phi):
 
 def test_a_wide_layer_follows_the_variance_map(rng):
     """q_next = σ_w² E[φ(√q z)²] + σ_b², simulated with one wide layer."""
-    q, n, sigma_w, sigma_b = 0.8, 4000, 1.4, 0.5
-    X = np.tanh(math.sqrt(q) * rng.normal(size=(200, n)))
-    Y = X @ rng.normal(0, sigma_w / math.sqrt(n), (n, 500)) + rng.normal(0, sigma_b, 500)
+    q, n_in, sigma_w, sigma_b = 0.8, 4000, 1.4, 0.5
+    X = np.tanh(math.sqrt(q) * rng.normal(size=(200, n_in)))
+    Y = X @ rng.normal(0, sigma_w / math.sqrt(n_in), (n_in, 500)) + rng.normal(0, sigma_b, 500)
     assert abs(Y.var() / variance_map(Tanh(), q, sigma_w=sigma_w, sigma_b=sigma_b) - 1) < 0.1
 
 
@@ -107,26 +107,28 @@ def test_on_the_edge_of_chaos_the_variance_stays_and_chi_is_1(phi):
     assert math.isclose(chi(phi, 0.5, sigma_w=sigma_w), 1, rel_tol=1e-9)
 
 
-def test_where_there_is_no_edge_of_chaos_it_is_said():
+def test_an_edge_of_chaos_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="σ_b² would be -"):
         edge_of_chaos(Sigmoid(), q=1.0)
     with pytest.raises(ValueError, match="no variance q puts this activation"):
         edge_of_chaos(ReLU(), sigma_b=0.3)
-    with pytest.raises(ValueError, match="needs one of q"):
+    with pytest.raises(ValueError, match=r"expected either q.* or sigma_b, got neither"):
         edge_of_chaos(Tanh())
-    with pytest.raises(ValueError, match="the variance q must be positive"):
+    with pytest.raises(ValueError, match=r"expected either q.* or sigma_b, got both"):
+        edge_of_chaos(Tanh(), q=1, sigma_b=1)
+    with pytest.raises(ValueError, match="expected a positive finite variance q, got -1"):
         edge_of_chaos(Tanh(), q=-1)
-    with pytest.raises(ValueError, match="sigma_b must be positive"):
+    with pytest.raises(ValueError, match="expected a positive finite sigma_b, got 0; without biases"):
         edge_of_chaos(Tanh(), sigma_b=0)
     with pytest.raises(ValueError, match="there is no edge of chaos at q = 1: E"):
         edge_of_chaos(lambda z: 0 * z + 1, q=1.0)
-    with pytest.raises(ValueError, match="a variance cannot be negative"):
+    with pytest.raises(ValueError, match="expected a variance q ≥ 0, got q = -1"):
         second_moment(Tanh(), -1)
-    with pytest.raises(ValueError, match="a variance cannot be negative"):
+    with pytest.raises(ValueError, match="expected a variance q ≥ 0, got q = -1"):
         slope_moment(Tanh(), -1)
 
 
-def test_a_fixed_point_is_found_and_so_are_0_and_infinity():
+def test_the_walk_to_a_fixed_point_ends_there_or_at_0_or_at_infinity():
     q = fixed_point(Tanh(), sigma_w=1.5, sigma_b=0.1)
     assert math.isclose(variance_map(Tanh(), q, sigma_w=1.5, sigma_b=0.1), q, rel_tol=1e-10)
     assert fixed_point(ReLU(), sigma_w=1.0) == 0
@@ -153,10 +155,10 @@ def mean_squares_after(depth, phi, scheme, rng):
 
 
 def predicted_band(depth, phi, sigma_w, rng, share=0.99):
-    """The interval that holds such a share of log q for one example, by the variance map of a layer of finite width.
+    """The interval that holds the given share of log q for one example, by the variance map of a layer of finite width.
 
-    Given an example's q, its WIDTH outputs are independent N(0, q), so q_next = σ_w²·mean(φ(√q z)²): the variance
-    map with the mean of WIDTH draws in place of the expectation.
+    Given an example's q, its WIDTH outputs are independent N(0, q), so q_next = σ_w²·mean(φ(√q z)²): the variance map,
+    with the mean of WIDTH draws instead of the expectation.
     """
     q = (rng.normal(size=(400, WIDTH)) ** 2).mean(axis=-1)
     for _ in range(depth):
@@ -211,7 +213,7 @@ def test_through_50_layers_a_fixed_standard_deviation_follows_the_variance_map_t
 
 
 def test_through_50_layers_the_gradient_stays_on_the_edge_of_chaos_and_dies_below_it(rng):
-    """χ per layer, going back: 1 on the edge, and about χ⁵⁰ off it."""
+    """50 layers multiply the gradient's mean square by about χ⁵⁰, which is 1 on the edge."""
     for sigma_w, sigma_b in (edge_of_chaos(Tanh(), q=0.5), (0.9, 0.3)):
         q = fixed_point(Tanh(), sigma_w=sigma_w, sigma_b=sigma_b)
         phis, Ws, Y = [], [], math.sqrt(q) * rng.normal(size=(EXAMPLES, WIDTH))

@@ -30,4 +30,11 @@ def test_a_scheme_that_the_shape_does_not_allow_says_why(python, tmp_path, datas
 def test_an_impossible_shape_is_exit_code_2(python, shape):
     done = python(SCRIPT, "--shape", shape)
     assert done.returncode == 2
-    assert f"'{shape}' came, and two sizes of at least 2 are wanted" in done.stderr
+    assert "expected two sizes ≥ 2" in done.stderr
+    assert f"got '{shape}'" in done.stderr
+
+
+def test_a_negative_seed_is_exit_code_2(python):
+    done = python(SCRIPT, "--seed", "-1")
+    assert done.returncode == 2
+    assert "expected an integer ≥ 0, got -1" in done.stderr

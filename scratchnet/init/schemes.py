@@ -1,15 +1,27 @@
-"""Weight initialization: one short function a scheme.
+"""Weight initialization: one short function for each scheme.
 
-Each scheme is `scheme(shape, *, rng, ...) -> W` with `shape = (..., n_in, n_out)` and a NumPy generator. The
-weights are drawn in float64; the layer that takes them rounds them to its own dtype. Schemes that need data or the
-whole network are in `data_dependent`.
+A scheme is called as `scheme(shape, *, rng, ...)` and returns W, an array of `shape = (..., n_in, n_out)`; `rng` is a
+NumPy generator. The weights are drawn in float64, and the layer that takes them rounds them to its own dtype. Matrices
+with a structure are in `structured`, and what needs data or the whole network is in `data_dependent`.
 
-**Fans.** n = fan_in = n_in is the number of a unit's inputs: the rows of W, since here Y = XW. m = fan_out = n_out is
-the number of units that an input reaches. (PyTorch stores Wᵀ, of shape (n_out, n_in), and so takes the fan-in from
-the last axis; a rule that is symmetric in n and m, like Glorot's, hides a mix-up.)
+**Fans.** A layer computes Y = XW + b, so each column of W holds the weights of one unit. The fan-in n_in, the number of
+rows, counts the inputs of a unit. The fan-out n_out, the number of columns, counts the units that an input feeds.
+(PyTorch stores Wᵀ, of shape (n_out, n_in), and reads the fan-in from the last axis. A rule that is symmetric in both
+fans, like Glorot's, hides it when someone confuses the two.)
 
-**Why 1/n.** A unit sums n products, y = Σ_k x_k w_k. For independent weights of mean 0 the variances add up:
-Var y = n·E[x²]·Var w. So Var w = 1/n keeps E[y²] = E[x²], and every rule below is this one with another factor.
+**Why 1/n_in.** A unit sums n_in products, y = Σ_k x_k w_k. Draw its weights independently of each other and of x, with
+mean 0 and variance Var w = E[w²]. The square of the sum has a term for each pair (k, l) of inputs:
+
+    E[y²] = Σ_k Σ_l E[x_k x_l]·E[w_k w_l]
+          = Σ_k E[x_k²]·Var w                 because E[w_k w_l] = E[w_k]·E[w_l] = 0 for k ≠ l
+          = n_in·Var w·E[x²]                  where E[x²] is the mean of E[x_k²] over the inputs
+
+With Var w = 1/n_in the output is as large as the input, E[y²] = E[x²], however many inputs there are. With any other
+variance each layer multiplies the mean square by n_in·Var w, and in a deep network the signal explodes or dies out.
+Most rules below are Var w = 1/n_in with another factor; `he_normal` derives the factor 2 that ReLU needs.
+
+**Notation.** N(μ, σ²) is the normal distribution with variance σ². U(±c) is the uniform distribution on (−c, c): its
+variance is c²/3, so variance v needs c = √(3v).
 """
 
 from __future__ import annotations
@@ -20,6 +32,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.layers import Linear
+
 Shape = tuple[int, ...]
 Scheme = Callable[..., np.ndarray]
 
@@ -28,11 +42,11 @@ Scheme = Callable[..., np.ndarray]
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """(n, m) = (fan_in, fan_out) of a weight matrix's shape (..., n_in, n_out)."""
+    """(n_in, n_out) of a weight matrix's shape (..., n_in, n_out)."""
     if len(shape) < 2:
-        raise ValueError(f"weights have the shape (..., n_in, n_out), and {shape} came; a bias has no fan-in")
+        raise ValueError(f"expected weights of shape (..., n_in, n_out), got the shape {shape}; a bias has no fan-in")
     if min(shape) < 1:
-        raise ValueError(f"every axis of the weights must be at least 1 long, and the shape is {shape}")
+        raise ValueError(f"expected every axis of the weights to be at least 1 long, got the shape {shape}")
     return shape[-2], shape[-1]
 
 
@@ -42,9 +56,14 @@ def fan_in(shape: Shape) -> int:
 
 
 def fan(shape: Shape, mode: str) -> float:
-    """The fan that `mode` names: n, m, their arithmetic mean or their geometric mean."""
-    n, m = fans(shape)
-    sizes = {"fan_in": float(n), "fan_out": float(m), "fan_avg": (n + m) / 2, "fan_geo": math.sqrt(n * m)}
+    """The fan that `mode` names: n_in, n_out, their arithmetic mean or their geometric mean."""
+    n_in, n_out = fans(shape)
+    sizes = {
+        "fan_in": float(n_in),
+        "fan_out": float(n_out),
+        "fan_avg": (n_in + n_out) / 2,
+        "fan_geo": math.sqrt(n_in * n_out),
+    }
     if mode not in sizes:
         raise ValueError(f"there is no fan {mode!r}: choose {', '.join(sizes)}")
     return sizes[mode]
@@ -53,13 +72,13 @@ def fan(shape: Shape, mode: str) -> float:
 def _finite(**values: float) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number, and {value} came")
+            raise ValueError(f"expected a finite number for {name}, got {value}")
 
 
 def _scale(**values: float) -> None:
     for name, value in values.items():
         if not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a finite number of at least 0, and {value} came")
+            raise ValueError(f"expected a finite number ≥ 0 for {name}, got {value}")
 
 
 # --- constants ------------------------------------------------------------------------------------------------
@@ -68,8 +87,9 @@ def _scale(**values: float) -> None:
 def constant(shape: Shape, *, rng: np.random.Generator, value: float = 0.1) -> np.ndarray:
     """W = value, everywhere.
 
-    Units with equal weights compute equal outputs and get equal gradients, so they stay equal for ever: a layer
-    of 256 units learns as one. Only dropout, which hits units at random, breaks the tie. Draws nothing from `rng`.
+    Units with equal weights compute equal outputs and get equal gradients, so they stay equal during all of training:
+    a layer of 256 units learns as if it had one. Only dropout, which drops units at random, makes them differ. `rng`
+    is not used.
     """
     _finite(value=value)
     return np.full(shape, float(value))
@@ -78,8 +98,9 @@ def constant(shape: Shape, *, rng: np.random.Generator, value: float = 0.1) -> n
 def zeros(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
     """W = 0.
 
-    All activations are 0, so dW = Xᵀ dY is 0 in every layer whose input is 0, and dX = dY Wᵀ is 0 everywhere:
-    only the last layer's bias learns, and it learns how frequent each class is.
+    With ReLU or tanh every hidden layer outputs 0. So dW = Xᵀ dY is 0 in every layer after the first, since X is 0
+    there; and dX = dY Wᵀ is 0 everywhere, so no gradient reaches the first layer either. Only the last layer's bias
+    learns, and all it can learn is how frequent each class is.
     """
     return constant(shape, rng=rng, value=0.0)
 
@@ -87,17 +108,18 @@ def zeros(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 def ones(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
     """W = 1.
 
-    Each unit is the plain sum of its inputs: the signal grows n-fold in each layer, and so does the loss.
+    Each unit is the plain sum of its inputs. Every layer makes the signal about n_in times larger, so the first loss
+    is huge.
     """
     return constant(shape, rng=rng, value=1.0)
 
 
 def identity(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np.ndarray:
-    """W = g·I: w_kk = g, the rest 0, also where W is not square. Draws nothing from `rng`.
+    """W = g·I: w_kk = g and all other weights are 0, also where W is not square. `rng` is not used.
 
-    A square layer starts as Y = gX, so signals and gradients pass through any number of them unchanged. Where m > n
-    the units beyond n start dead; where m < n the inputs beyond m are ignored. Source: Le, Jaitly & Hinton 2015,
-    arXiv 1504.00941, §2, for recurrent nets of ReLUs.
+    A square layer starts as Y = gX. With g = 1, signals and gradients pass through any number of such layers unchanged.
+    Where n_out > n_in, the units beyond n_in start dead; where n_out < n_in, the inputs beyond n_out are ignored.
+    Source: Le, Jaitly & Hinton 2015, arXiv 1504.00941, §2, for recurrent nets of ReLUs.
     """
     fans(shape)
     _finite(gain=gain)
@@ -110,18 +132,18 @@ def identity(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np
 def uniform(shape: Shape, *, rng: np.random.Generator, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """W ~ U[low, high): mean (low + high)/2, variance (high − low)²/12.
 
-    The weights differ, so units can part ways. But the bounds know nothing of the layer's size: the output of a
-    unit with n inputs has about n times the variance of one term; and with a mean μ other than 0 the outputs themselves
-    grow like nμ, not like √n.
+    The weights differ, so the units can learn different things. But the bounds do not depend on the size of the layer:
+    a unit's output is a sum of n_in terms, so its variance is about n_in times that of one term. If the mean μ of the
+    weights is not 0, the terms do not cancel, and the output grows like n_in·μ instead of √n_in.
     """
     _finite(low=low, high=high)
     if not low < high:
-        raise ValueError(f"uniform needs low < high, and low = {low}, high = {high} came")
+        raise ValueError(f"expected low < high, got low = {low}, high = {high}")
     return rng.uniform(low, high, shape)
 
 
 def normal(shape: Shape, *, rng: np.random.Generator, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
-    """W ~ N(mean, std²)."""
+    """W ~ N(mean, std²). Like `uniform`, it ignores the size of the layer."""
     _finite(mean=mean)
     _scale(std=std)
     return rng.normal(mean, std, shape)
@@ -130,7 +152,7 @@ def normal(shape: Shape, *, rng: np.random.Generator, mean: float = 0.0, std: fl
 def truncated_std(low: float, high: float) -> float:
     """The standard deviation of z ~ N(0, 1) given low ≤ z ≤ high: 0.87962566 for ±2.
 
-    With φ and Φ the normal density and distribution function, and Z = Φ(high) − Φ(low) the share that is kept:
+    φ is the normal density, Φ the normal distribution function, and Z = Φ(high) − Φ(low) the share that is kept:
 
         Var = 1 + (low·φ(low) − high·φ(high))/Z − ((φ(low) − φ(high))/Z)²
 
@@ -159,19 +181,22 @@ def truncated_normal(
     high: float = 2.0,
     corrected: bool = True,
 ) -> np.ndarray:
-    """N(0, 1) given low ≤ z ≤ high, scaled to the standard deviation `std`, plus `mean`: no weight is far out.
+    """W ~ mean + std·z, where z is N(0, 1) cut at `low` and `high`: no weight is far from the mean.
 
-    `low` and `high` are in standard deviations of the normal distribution before the cut (as in JAX and Keras; in
-    PyTorch they are values). The cut takes away variance: at ±2 what remains is 0.774 of it, a standard deviation of
-    0.87962566. `corrected` makes up for that, so that `std` is what comes out; otherwise `std` is that before the
-    cut, as in PyTorch and Haiku. Asymmetric bounds move the mean.
+    `low` and `high` count standard deviations of the normal distribution before the cut (as in JAX and Keras; PyTorch
+    takes values of W). The cut removes variance: at ±2 a share of 0.774 remains, a standard deviation of 0.87962566.
+    With `corrected`, z is divided by its standard deviation, so that W has the standard deviation `std`. Otherwise
+    `std` is the standard deviation before the cut, as in PyTorch and Haiku. Asymmetric bounds move the mean.
 
-    Draws that fall outside are drawn again, which has no trouble with far bounds as an inverted erf has.
+    A draw that falls outside the bounds is drawn again. Unlike an inverted erf, this is exact for far bounds too.
     """
     _finite(mean=mean)
     _scale(std=std)
     if not (low < high and _kept(low, high) > 1e-3):
-        raise ValueError(f"truncation to [{low}, {high}] standard deviations keeps next to nothing: widen the bounds")
+        raise ValueError(
+            f"expected low < high with more than 0.1 % of N(0, 1) between them, got low = {low}, high = {high}: "
+            "widen the bounds"
+        )
     z = rng.standard_normal(shape)
     while (outside := (z < low) | (z > high)).any():
         z[outside] = rng.standard_normal(int(outside.sum()))
@@ -182,20 +207,20 @@ def truncated_normal(
 
 
 def rule_uniform(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """W ~ U(−y, y) with y = 1/√n, the lesson's general rule. Var W = y²/3 = 1/(3n).
+    """W ~ U(±1/√n_in), the lesson's general rule; the lesson calls the bound y. Var W = bound²/3 = 1/(3·n_in).
 
-    A sum of n terms has n times the variance of one; a variance in proportion to 1/n makes up for it, so that
-    the size of a unit's output does not depend on how many inputs it has. Source: LeCun, Bottou, Orr & Müller
-    1998, Efficient BackProp, §4.6, asks for a standard deviation of 1/√n; these bounds give 1/√(3n).
+    A sum of n_in terms has n_in times the variance of one term. A variance in proportion to 1/n_in makes up for that,
+    so the size of a unit's output does not depend on how many inputs it has. Source: LeCun, Bottou, Orr & Müller
+    1998, Efficient BackProp, §4.6, asks for a standard deviation of 1/√n_in; these bounds give 1/√(3·n_in).
     """
-    y = 1 / math.sqrt(fan_in(shape))
-    return rng.uniform(-y, y, shape)
+    bound = 1 / math.sqrt(fan_in(shape))
+    return rng.uniform(-bound, bound, shape)
 
 
 def rule_normal(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """W ~ N(0, 1/n): standard deviation 1/√n, three times the variance of `rule_uniform`.
+    """W ~ N(0, 1/n_in): standard deviation 1/√n_in, three times the variance of `rule_uniform`.
 
-    With inputs of mean square 1, Var(Σ_k x_k w_kj) = n·1·(1/n) = 1: the scale of the input is kept. Source:
+    For inputs of mean square 1, Var(Σ_k x_k w_kj) = n_in·1·(1/n_in) = 1: the output is as large as the input. Source:
     LeCun, Bottou, Orr & Müller 1998, Efficient BackProp, §4.6, eq. 16.
     """
     std = 1 / math.sqrt(fan_in(shape))
@@ -210,11 +235,11 @@ def variance_scaling(
     mode: str = "fan_in",
     distribution: str = "normal",
 ) -> np.ndarray:
-    """Var W = scale/N, with N the fan that `mode` names: fan_in n, fan_out m, fan_avg (n + m)/2, fan_geo √(nm).
+    """Var W = scale/fan. `mode` names the fan: fan_in, fan_out, fan_avg (n_in + n_out)/2, fan_geo √(n_in·n_out).
 
-    The family of LeCun's (1, fan_in), Glorot's (1, fan_avg) and He's (2, fan_in or fan_out) rules; the geometric mean
-    balances the curvature of all layers (Defazio & Bottou 2022, "A scaling calculus for the design and initialization
-    of ReLU networks"). `distribution`: normal, truncated (at ±2 standard deviations, corrected) or uniform.
+    LeCun's rule is (scale 1, fan_in), Glorot's (1, fan_avg), He's (2, fan_in or fan_out). The geometric mean balances
+    the curvature of all layers (Defazio & Bottou 2022, "A scaling calculus for the design and initialization of ReLU
+    networks"). `distribution` is normal, truncated (at ±2 standard deviations, corrected) or uniform.
     """
     _scale(scale=scale)
     std = math.sqrt(scale / fan(shape, mode))
@@ -223,23 +248,23 @@ def variance_scaling(
     if distribution == "truncated":
         return truncated_normal(shape, rng=rng, std=std)
     if distribution == "uniform":
-        bound = math.sqrt(3) * std  # U(−b, b) has the variance b²/3
+        bound = math.sqrt(3) * std  # the variance of U(±bound) is bound²/3
         return rng.uniform(-bound, bound, shape)
     raise ValueError(f"there is no distribution {distribution!r}: choose normal, truncated, uniform")
 
 
 def lecun_uniform(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """W ~ U(−√(3/n), √(3/n)): Var W = 1/n, so E[y²] = E[x²] for a linear layer.
+    """W ~ U(±√(3/n_in)): Var W = 1/n_in, so E[y²] = E[x²] for a linear layer.
 
-    Source: LeCun, Bottou, Orr & Müller 1998, Efficient BackProp, §4.6, eq. 16. With ReLU, which throws half of the
-    mean square away, a signal halves in each layer.
+    With ReLU, which removes half of the mean square, the mean square of the signal halves in each layer. Source: LeCun,
+    Bottou, Orr & Müller 1998, Efficient BackProp, §4.6, eq. 16.
     """
     bound = math.sqrt(3 / fan_in(shape))
     return rng.uniform(-bound, bound, shape)
 
 
 def lecun_normal(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """W ~ N(0, 1/n): Var W = 1/n. The same rule as `rule_normal`, under its author's name; right for SELU.
+    """W ~ N(0, 1/n_in). This is `rule_normal` under its author's name, and the rule for SELU.
 
     Source: LeCun, Bottou, Orr & Müller 1998, Efficient BackProp, §4.6, eq. 16; for SELU, Klambauer et al. 2017.
     """
@@ -248,39 +273,49 @@ def lecun_normal(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def glorot_uniform(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np.ndarray:
-    """W ~ U(−g√(6/(n + m)), g√(6/(n + m))): Var W = 2g²/(n + m). Also called Xavier.
+    """W ~ U(±g·√(6/(n_in + n_out))): Var W = 2g²/(n_in + n_out). Also called Xavier.
 
-    A signal going forward asks for 1/n, a gradient going back for 1/m; this is the compromise. Exact for a linear
-    layer, or tanh near 0. Source: Glorot & Bengio 2010, AISTATS, eq. 16.
+    Going forward, Y = XW sums n_in products, so a signal keeps its mean square if Var W = 1/n_in. Going back,
+    dX = dY Wᵀ sums n_out products, so a gradient keeps its own if Var W = 1/n_out. One over the mean of both fans is
+    the compromise, for a linear layer or for tanh near 0. Source: Glorot & Bengio 2010, AISTATS, eq. 16.
     """
     _scale(gain=gain)
-    n, m = fans(shape)
-    bound = gain * math.sqrt(6 / (n + m))
+    n_in, n_out = fans(shape)
+    bound = gain * math.sqrt(6 / (n_in + n_out))
     return rng.uniform(-bound, bound, shape)
 
 
 def glorot_normal(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np.ndarray:
-    """W ~ N(0, 2g²/(n + m)). Also called Xavier. Source: Glorot & Bengio 2010, AISTATS, eq. 12."""
+    """W ~ N(0, 2g²/(n_in + n_out)). Also called Xavier. Source: Glorot & Bengio 2010, AISTATS, eq. 12."""
     _scale(gain=gain)
-    n, m = fans(shape)
-    std = gain * math.sqrt(2 / (n + m))
+    n_in, n_out = fans(shape)
+    std = gain * math.sqrt(2 / (n_in + n_out))
     return rng.normal(0.0, std, shape)
 
 
 def he_uniform(shape: Shape, *, rng: np.random.Generator, a: float = 0.0, mode: str = "fan_in") -> np.ndarray:
-    """W ~ U(−√(6/((1 + a²)n)), …): Var W = 2/((1 + a²)n). Also called Kaiming. See `he_normal`."""
+    """W ~ U(±√(6/((1 + a²)·n_in))): Var W = 2/((1 + a²)·n_in). Also called Kaiming. See `he_normal`."""
     _finite(a=a)
     bound = math.sqrt(6 / ((1 + a**2) * fan(shape, mode)))
     return rng.uniform(-bound, bound, shape)
 
 
 def he_normal(shape: Shape, *, rng: np.random.Generator, a: float = 0.0, mode: str = "fan_in") -> np.ndarray:
-    """W ~ N(0, 2/((1 + a²)n)). Also called Kaiming.
+    """W ~ N(0, 2/((1 + a²)·n_in)). Also called Kaiming.
 
-    ReLU sets half of a symmetric signal to 0, so E[relu(y)²] = Var(y)/2, and the 2 makes up for it: the mean square
-    stays from layer to layer. `a` is the slope of a leaky ReLU, with E = (1 + a²)/2. `mode` "fan_out" keeps the
-    gradient's mean square instead of the signal's. Fails for activations that saturate, and makes a residual network
-    grow. Source: He, Zhang, Ren & Sun 2015, ICCV, eq. 10 (forward), 14 (backward), 15 (leaky).
+    Where the 2 comes from: between two layers, ReLU turns the first one's output y into the second one's input
+    x = max(y, 0). The first one's weights are as likely as their negatives, so with a bias of 0, y is as likely as −y:
+    its positive and its negative values each contribute half of E[y²]. ReLU sets the negative ones to 0, so
+
+        E[x²] = E[y²]/2
+        E[y_next²] = n_in·Var w·E[x²] = (n_in·Var w/2)·E[y²]
+
+    and the mean square stays the same from layer to layer if Var w = 2/n_in.
+
+    `a` is the slope of a leaky ReLU. It keeps the share a² of the negative half, E[x²] = (1 + a²)/2·E[y²], so the 2
+    becomes 2/(1 + a²). `mode="fan_out"` keeps the gradient's mean square instead of the signal's. The rule does not fit
+    activations that saturate, and a residual network grows under it. Source: He, Zhang, Ren & Sun 2015, ICCV, eq. 10
+    (forward), 14 (backward), 15 (leaky).
     """
     _finite(a=a)
     std = math.sqrt(2 / ((1 + a**2) * fan(shape, mode)))
@@ -291,10 +326,10 @@ def he_normal(shape: Shape, *, rng: np.random.Generator, a: float = 0.0, mode: s
 
 
 def torch_linear(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """What PyTorch's nn.Linear starts with: W ~ U(−1/√n, 1/√n), the same weights as `rule_uniform`.
+    """The weights that PyTorch's nn.Linear starts with: U(±1/√n_in), the same as `rule_uniform`.
 
-    PyTorch reaches it as He's uniform rule with a = √5, whose bound is √(6/((1 + a²)n)) = 1/√n, a choice
-    inherited from Torch7. Its biases are random too: `torch_linear_bias`.
+    PyTorch calls He's uniform rule with a = √5, whose bound is √(6/((1 + a²)·n_in)) = 1/√n_in. The √5 was inherited
+    from Torch7. PyTorch's biases are random too: `torch_linear_bias`.
     """
     a = math.sqrt(5)
     bound = math.sqrt(6 / ((1 + a**2) * fan_in(shape)))
@@ -302,24 +337,24 @@ def torch_linear(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def torch_linear_bias(shape: Shape, *, fan_in: int, rng: np.random.Generator) -> np.ndarray:
-    """b ~ U(−1/√n, 1/√n), n the fan-in of the layer's weights: a bias itself has none."""
+    """b ~ U(±1/√n_in), where n_in is the fan-in of the layer's weights: a bias itself has none."""
     bound = 1 / math.sqrt(fan_in)
     return rng.uniform(-bound, bound, shape)
 
 
 def keras_dense(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """What Keras's Dense starts with: `glorot_uniform`, biases 0."""
+    """The weights that Keras's Dense starts with: `glorot_uniform`. Its biases are 0."""
     return glorot_uniform(shape, rng=rng)
 
 
 def flax_dense(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """What Flax's Dense starts with: a normal cut at ±2σ whose standard deviation, after the cut, is √(1/n)."""
+    """The weights that Flax's Dense starts with: N(0, 1/n_in) cut at ±2σ and corrected, so that Var W = 1/n_in."""
     std = math.sqrt(1 / fan_in(shape))
     return truncated_normal(shape, rng=rng, std=std)
 
 
 def haiku_dense(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
-    """What Haiku's Linear starts with: N(0, 1/n) cut at ±2σ, not corrected, so that Var W = 0.774/n."""
+    """The weights that Haiku's Linear starts with: N(0, 1/n_in) cut at ±2σ, not corrected, so Var W = 0.774/n_in."""
     std = math.sqrt(1 / fan_in(shape))
     return truncated_normal(shape, rng=rng, std=std, corrected=False)
 
@@ -328,17 +363,34 @@ def haiku_dense(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def linear(scheme: Scheme, *, rng: np.random.Generator, bias: Scheme | None = None) -> Callable[[Any], None]:
-    """The function that `network.apply` wants: it fills the W of every Linear layer by `scheme`, and b.
+    """Return a function for `network.apply`: it fills W and b of every Linear layer and leaves other layers alone.
 
-    Biases are 0, or `bias(b.shape, fan_in=n_in, rng=...)` with a generator of their own, spawned from `rng`: two
-    fillings that differ in the biases alone have the same weights. One generator serves all layers in turn, so no two
-    layers get the same numbers.
+    `scheme` draws the weights. Biases are 0, or `bias(b.shape, fan_in=n_in, rng=...)`. The biases have their own
+    generator, spawned from `rng`, so two fillings that differ only in `bias` have the same weights. All layers share
+    one generator, so no two layers get the same numbers.
     """
     bias_rng = rng if bias is None else rng.spawn(1)[0]
 
     def fill(layer: Any) -> None:
-        if hasattr(layer, "W"):
-            layer.W[...] = scheme(layer.W.shape, rng=rng)  # in place: W is a window on the network's theta
-            layer.b[...] = 0 if bias is None else bias(layer.b.shape, fan_in=fan_in(layer.W.shape), rng=bias_rng)
+        if isinstance(layer, Linear):
+            # in place: W and b are views on the network's theta
+            layer.W[...] = _draw(scheme, layer.W.shape, rng=rng)
+            if bias is None:
+                layer.b[...] = 0
+            else:
+                layer.b[...] = _draw(bias, layer.b.shape, fan_in=fan_in(layer.W.shape), rng=bias_rng)
 
     return fill
+
+
+def _draw(scheme: Scheme, shape: Shape, **settings: Any) -> np.ndarray:
+    """`scheme(shape, ...)`, checked: NumPy would broadcast an array of another shape without a word."""
+    drawn = scheme(shape, **settings)
+    if np.shape(drawn) != shape:
+        raise ValueError(f"the scheme {_name(scheme)} returned an array of shape {np.shape(drawn)}, expected {shape}")
+    return drawn
+
+
+def _name(scheme: Scheme) -> str:
+    function = getattr(scheme, "func", scheme)  # of a functools.partial
+    return getattr(function, "__name__", None) or str(function)
