@@ -1,8 +1,12 @@
-"""The lesson's five comparisons of initial weights, each with several seeds: tables, verdicts, figures.
+"""The lesson's five comparisons of initial weights, or one of your own, each with several seeds.
 
-python scripts/compare.py                     all of them, on Fashion-MNIST
-python scripts/compare.py zeros-vs-ones       one of them
-python scripts/compare.py --quick             a look in a few seconds, at a tenth of the data
+python scripts/compare.py                              all five, on Fashion-MNIST
+python scripts/compare.py zeros-vs-ones                one of them
+python scripts/compare.py --quick                      a look in a few seconds, at a tenth of the data
+python scripts/compare.py --arms he_normal,lsuv        other initializations: see --list
+python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
+
+Prints tables and verdicts; writes figures, tables.txt and results.json.
 """
 
 from __future__ import annotations
@@ -10,159 +14,98 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import cli
 import numpy as np
+from lesson import COMPARISONS
 
 from scratchnet import init
-from scratchnet.backend import DeviceError, describe, resolve
-from scratchnet.data import DATASETS, Dataset, load
-from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.backend import describe
+from scratchnet.data import Dataset, load
 from scratchnet.files import must_be_writable, replacing, set_aside
-from scratchnet.init import PREPARATIONS, SCHEMES
-from scratchnet.lab.experiment import Arm, Run, Settings, Unfinished, by_arm, compare, named, stream
+from scratchnet.lab import parts
+from scratchnet.lab.comparison import Unfinished, by_arm, compare
+from scratchnet.lab.experiment import Run, Settings, stream
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import Comparison, table, verdicts
 
 # --- settings -------------------------------------------------------------------------------------------------
 
-ZEROS = Arm("zeros", "All zeros", init.zeros)
-ONES = Arm("ones", "All ones", init.ones)
-UNIFORM = Arm("uniform", "Uniform [0, 1)", init.uniform)
-CENTERED = Arm("uniform_centered", "Centered [−0.5, 0.5)", partial(init.uniform, low=-0.5, high=0.5))
-RULE = Arm("rule_uniform", "General rule, uniform", init.rule_uniform)
-NORMAL = Arm("rule_normal", "General rule, normal", init.rule_normal)
-DEFAULT = Arm("torch_linear", "PyTorch's default", init.torch_linear, bias=init.torch_linear_bias)
-
-COMPARISONS = (
-    Comparison(
-        "zeros-vs-ones",
-        "All zeros vs all ones",
-        (ZEROS, ONES),
-        {"zeros": (9.475, 2.304), "ones": (10.175, 1914.703)},
-    ),
-    Comparison("uniform-baseline", "Uniform baseline", (UNIFORM,), {}),
-    Comparison("centered-vs-rule", "Uniform centered vs general rule", (CENTERED, RULE), {}),
-    Comparison("uniform-vs-normal", "Uniform vs normal", (RULE, NORMAL), {}),
-    Comparison("defaults", "Default vs normal vs general rule", (DEFAULT, NORMAL, RULE), {}),
-)
-
-QUICK = {"seeds": 2, "epochs": 1}
-QUICK_IMAGES = 6_000
+EPOCHS, SEEDS = 2, 5
+QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 2, 6_000
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     keys = [comparison.key for comparison in COMPARISONS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("comparisons", nargs="*", metavar="COMPARISON", help=f"any of: {', '.join(keys)}")
-    parser.add_argument(
-        "--arms", type=_arms, metavar="NAME,…", help="compare these initializations instead, or: all (see --list)"
-    )
-    parser.add_argument("--list", action="store_true", help="list the comparisons and all arms, and stop")
-    parser.add_argument(
-        "--dataset", choices=DATASETS, default="auto", help="auto: Fashion-MNIST, else the stand-in (default)"
-    )
-    parser.add_argument("--data-dir", type=Path, help="folder of the four Fashion-MNIST files")
-    parser.add_argument("--seeds", type=_whole(1), metavar="N", help="seeds of each arm (default 5)")
-    parser.add_argument("--epochs", type=_whole(1), metavar="N", help="passes over the data (default 2)")
-    parser.add_argument("--batch-size", type=_whole(1), default=100, metavar="N", help="default 100")
-    parser.add_argument("--learning-rate", type=_positive, default=0.001, metavar="X", help="Adam's (default 0.001)")
-    parser.add_argument(
-        "--first-batches", type=_whole(1), default=100, metavar="N", help="batches that a figure shows (default 100)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default cpu")
-    parser.add_argument("--jobs", type=_whole(1), metavar="N", help="worker processes (default: one a core)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for what is made (default results)")
-    parser.add_argument(
-        "--quick", action="store_true", help=f"{QUICK_IMAGES:,} images, 1 epoch, 2 seeds: a look, not the lesson"
-    )
-    args = parser.parse_args(argv)
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("comparisons", nargs="*", metavar="COMPARISON", help=f"any of: {', '.join(keys)}")
+    add("--arms", metavar="NAME,…", help="compare these initializations instead, or: all (see --list)")
+    add("--list", action="store_true", help="list the comparisons and the names of all parts, and stop")
+    add("--seeds", type=cli.whole(1), metavar="N", help=f"seeds of each arm (default {SEEDS})")
+    add("--first-batches", type=cli.whole(1), default=100, metavar="N", help="batches in a figure (default 100)")
+    add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
+    add("--quick", action="store_true", help=f"{QUICK_IMAGES:,} images, 1 epoch, 2 seeds: a look, not the lesson")
+    cli.add_settings_options(parser)
+    cli.add_data_options(parser)
+    cli.add_out_option(parser)
+    args = parser.parse_args()
     if unknown := [key for key in args.comparisons if key not in keys]:
         parser.error(f"there is no comparison {unknown[0]!r}; there are {', '.join(keys)}")
-    if args.arms and args.comparisons:
+    if args.arms is not None and args.comparisons:
         parser.error(f"--arms makes a comparison of its own: leave out {' '.join(args.comparisons)}, or --arms")
-    args.seeds = args.seeds or (QUICK["seeds"] if args.quick else 5)
-    args.epochs = args.epochs or (QUICK["epochs"] if args.quick else 2)
+    try:
+        args.arms = args.arms and cli.arms(args.arms)
+    except parts.PartError as error:
+        parser.error(f"argument --arms: {error}")
+    args.seeds = args.seeds or (QUICK_SEEDS if args.quick else SEEDS)
     return args
-
-
-def _whole(least: int):  # type: ignore[no-untyped-def]
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} came, and a whole number of at least {least} is wanted")
-        return value
-
-    return parse
-
-
-def _arms(text: str) -> tuple[Arm, ...]:
-    names = [*SCHEMES, *PREPARATIONS] if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
-    try:
-        arms = tuple(dict.fromkeys(named(name) for name in names))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if not arms:
-        raise argparse.ArgumentTypeError(f"{text!r} came, and names with commas between them are wanted")
-    return arms
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text!r} came, and a number above 0 is wanted")
-    return value
 
 
 # --- one call -------------------------------------------------------------------------------------------------
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = arguments(argv)
+def main() -> int:
+    args = arguments()
+    if args.list:
+        return 0 if cli.say(listed()) else 1
     chosen = [c for c in COMPARISONS if c.key in args.comparisons or not args.comparisons]
     if args.arms:
         chosen = [Comparison("chosen-arms", "Chosen arms", args.arms)]
-    if args.list:
-        for comparison in COMPARISONS:
-            print(f"{comparison.key:20}{comparison.title}: {', '.join(arm.label for arm in comparison.arms)}")
-        print(f"{'--arms':20}{', '.join([*SCHEMES, *PREPARATIONS])}")
-        return 0
-    try:
-        must_be_writable(args.out)
-        device = resolve(args.device)
-        if args.device != "cpu":
-            print(f"compare.py: training on {describe(device)}", file=sys.stderr)
-        dataset = load(args.dataset, args.data_dir)
-        if args.quick:
-            dataset = dataclasses.replace(
-                dataset, images=dataset.images[:QUICK_IMAGES], labels=dataset.labels[:QUICK_IMAGES]
-            )
-        settings = Settings(
-            epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.learning_rate, device=device
+    must_be_writable(args.out)
+    dataset = load(args.dataset, args.data_dir)
+    if args.quick:
+        dataset = dataclasses.replace(
+            dataset, images=dataset.images[:QUICK_IMAGES], labels=dataset.labels[:QUICK_IMAGES]
         )
-        arms = list(dict.fromkeys(arm for comparison in chosen for arm in comparison.arms))
-        unfinished = None
-        try:
-            finished = compare(arms, dataset, settings, seeds=range(args.seeds), jobs=args.jobs)
-        except Unfinished as stopped:
-            unfinished, finished = stopped, stopped.runs
-        show(chosen, finished, dataset, settings, args, unfinished)
-    except (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError) as error:
-        print(f"compare.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"compare.py: interrupted; what was written is in {args.out}", file=sys.stderr)
-        return 130
-    return 0 if unfinished is None else 130 if unfinished.interrupted else 1
+    settings = cli.settings(args, dataset, QUICK_EPOCHS if args.quick else EPOCHS)
+    if args.device != "cpu":
+        cli.complain(f"training on {describe(settings.device)}")
+    arms = list(dict.fromkeys(arm for comparison in chosen for arm in comparison.arms))
+    try:
+        finished = compare(arms, dataset, settings, seeds=range(args.seeds), jobs=args.jobs)
+    except Unfinished as stopped:
+        # only seeds that every arm has: pairs need both, and no arm may look better for having fewer
+        whole = [s for s in range(args.seeds) if sum(run.seed == s for run in stopped.runs) == len(arms)]
+        kept = f"{len(whole)} of {args.seeds} seeds were complete and are kept" if whole else "no seed was complete"
+        cli.complain(f"{stopped}; {kept}")
+        if whole:
+            show(chosen, [run for run in stopped.runs if run.seed in whole], dataset, settings, args, complete=False)
+        return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
+    return 0 if show(chosen, finished, dataset, settings, args, complete=True) else 1
+
+
+def listed() -> str:
+    """The names that the command line knows."""
+    lines = [f"{c.key:20}{c.title}: {', '.join(arm.label for arm in c.arms)}" for c in COMPARISONS]
+    known = {
+        "--arms": [*init.SCHEMES, *init.PREPARATIONS],
+        "--activation": parts.ACTIVATIONS,
+        "--optimizer": parts.OPTIMIZERS,
+    }
+    return "\n".join([*lines, *(f"{option:20}{', '.join(names)}, or FILE.py:NAME" for option, names in known.items())])
 
 
 # --- tables and figures ---------------------------------------------------------------------------------------
@@ -174,45 +117,40 @@ def show(
     dataset: Dataset,
     settings: Settings,
     args: argparse.Namespace,
-    unfinished: Unfinished | None,
-) -> None:
-    """Print tables and verdicts; write results.json, the tables and the figures to the folder `args.out`."""
-    runs = by_arm(finished)
-    if unfinished is not None:
-        # only seeds that every arm has: pairs need both, and no arm may look better for having fewer
-        arms = {arm.key for comparison in chosen for arm in comparison.arms}
-        whole = [s for s in range(args.seeds) if {run.arm for run in finished if run.seed == s} == arms]
-        runs = by_arm(run for run in finished if run.seed in whole)
-        kept = f"{len(whole)} of {args.seeds} seeds were complete and are kept" if whole else "no seed was complete"
-        print(f"compare.py: {unfinished}; {kept}", file=sys.stderr)
-        if not whole:
-            return
+    *,
+    complete: bool,
+) -> bool:
+    """Write results.json, the tables and the figures to the folder `args.out`; print the tables and verdicts.
 
+    The numbers are saved before anything is printed. False where standard output could not take the tables.
+    """
+    runs = by_arm(finished)
     seeds = len(next(iter(runs.values())))
-    look = f", a quick look at {len(dataset.images):,} images" if args.quick else ""
-    note = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)} of batches of {settings.batch_size}{look}"
+    look = f"a quick look at {len(dataset.images):,} images" if args.quick else ""
+    note = "; ".join(filter(None, (settings.summary(), look)))
     text = [
-        f"{dataset.title}: {note}; validation accuracy and last training batch's loss,",
-        f"mean ± standard deviation over {seeds} seed{'s' * (seeds > 1)} (seeds share split, batches and masks).",
+        f"{dataset.title}: {note}.",
+        f"Validation accuracy and last training batch's loss, mean ± standard deviation over {seeds} "
+        f"seed{'s' * (seeds > 1)} (seeds share split, batches and masks).",
     ]
     for comparison in chosen:
         text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs)]
         text += [f"  → {sentence}" for sentence in verdicts(comparison, runs)]
-    print("\n".join(text))
 
     names = [f"{comparison.key}.png" for comparison in chosen]
     names += ["samples.png", "uniform-distribution.png", "normal-distribution.png", "results.json", "tables.txt"]
     if aside := set_aside(args.out, names):
-        print(f"compare.py: an earlier run's files are now in {aside}", file=sys.stderr)
-    write_json(args.out / "results.json", results(chosen, runs, dataset, settings, complete=unfinished is None))
+        cli.complain(f"an earlier run's files are now in {aside}")
+    write_json(args.out / "results.json", results(chosen, runs, dataset, settings, complete=complete))
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
-    figures(chosen, runs, dataset, args, look.removeprefix(", "))
-    print(f"\nFigures, tables.txt and results.json are in {args.out}/")
+    printed = cli.say("\n".join(text))
+    figures(chosen, runs, dataset, args, note)
+    return cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
 
 
 def figures(
-    chosen: list[Comparison], runs: dict[str, list[Run]], dataset: Dataset, args: argparse.Namespace, look: str
+    chosen: list[Comparison], runs: dict[str, list[Run]], dataset: Dataset, args: argparse.Namespace, note: str
 ) -> None:
     from tqdm import tqdm
 
@@ -220,14 +158,9 @@ def figures(
 
     order = stream(0, "order").permutation(len(dataset.images))[:20]
     draws = np.random.default_rng(0)
+    common: dict[str, Any] = {"dataset": dataset.title, "stand_in": dataset.stand_in}
     made = {
-        "samples": lambda: plots.samples(
-            dataset.images[order],
-            dataset.labels[order],
-            dataset.classes,
-            dataset=dataset.title,
-            stand_in=dataset.stand_in,
-        ),
+        "samples": lambda: plots.samples(dataset.images[order], dataset.labels[order], dataset.classes, **common),
         "uniform-distribution": lambda: plots.histogram(
             "Uniform distribution",
             draws.uniform(-3, 3, 1000),
@@ -246,9 +179,8 @@ def figures(
             arm.label: np.array([run.training_loss[: args.first_batches] for run in runs[arm.key]])
             for arm in comparison.arms
         }
-        common: dict[str, Any] = {"dataset": dataset.title, "stand_in": dataset.stand_in, "note": look}
         if len(curves) <= len(plots.COLORS):
-            made[comparison.key] = partial(plots.losses, comparison.title, curves, **common)
+            made[comparison.key] = partial(plots.losses, comparison.title, curves, note=note, **common)
         else:  # more lines than anyone can tell apart
             rows = {
                 arm.label: (
@@ -258,10 +190,10 @@ def figures(
                 for arm in comparison.arms
             }
             first = f"Training loss, mean of the first {args.first_batches} batches"
-            made[comparison.key] = partial(plots.ranking, comparison.title, rows, loss_label=first, **common)
+            made[comparison.key] = partial(plots.ranking, comparison.title, rows, loss_label=first, note=note, **common)
     for name, figure in tqdm(made.items(), desc="drawing figures", disable=None):
         plots.save(figure(), args.out / f"{name}.png")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -1,54 +1,27 @@
 """A comparison changes one thing, and its numbers do not depend on who computes them."""
 
+import dataclasses
 import math
-import os
-import signal
-import threading
-import time
 
 import numpy as np
 import pytest
+from comparing import ARMS, SETTINGS, same
 
 from scratchnet import init
 from scratchnet.lab.experiment import (
     Arm,
-    Run,
     Settings,
-    Unfinished,
-    by_arm,
     bytes_of_a_network,
-    compare,
     initialized,
     named,
-    stack_sizes,
+    rehearse,
     stream,
     train_stack,
 )
-
-ARMS = [
-    Arm("rule", "rule", init.rule_uniform),
-    Arm("normal", "normal", init.rule_normal),
-    Arm("default", "default", init.torch_linear, bias=init.torch_linear_bias),
-    Arm("zeros", "zeros", init.zeros),
-    Arm("wide", "wide", init.uniform),
-]
-SETTINGS = Settings(sizes=(784, 32, 16, 10), epochs=1)
-
-
-def same(a: Run, b: Run) -> bool:
-    return (
-        (a.arm, a.seed, a.validation_accuracy, a.validation_loss)
-        == (b.arm, b.seed, b.validation_accuracy, b.validation_loss)
-    ) and np.array_equal(a.training_loss, b.training_loss)
-
-
-def test_results_do_not_depend_on_the_number_of_jobs_nor_on_the_other_arms(dataset):
-    one = compare(ARMS, dataset, SETTINGS, seeds=[0, 1], jobs=1)
-    four = compare(ARMS, dataset, SETTINGS, seeds=[0, 1], jobs=4)
-    assert [(run.seed, run.arm) for run in one] == [(s, arm.key) for s in (0, 1) for arm in ARMS]
-    assert all(same(a, b) for a, b in zip(one, four, strict=True))
-    [alone] = compare(ARMS[4:], dataset, SETTINGS, seeds=[1])
-    assert same(alone, one[-1])
+from scratchnet.lab.parts import OPTIMIZERS, PartError
+from scratchnet.layers import PReLU, Sigmoid, Tanh
+from scratchnet.network import Network, mlp
+from scratchnet.optim import SGD
 
 
 def test_a_stack_over_arms_and_seeds_equals_the_separate_runs(dataset):
@@ -86,78 +59,157 @@ def test_steps_counts_the_short_last_batch():
     assert Settings(epochs=1, batch_size=7).steps(10) == 2
 
 
-def test_by_arm_keeps_the_order_of_the_seeds():
-    runs = [Run(arm, seed, np.zeros(1), 0.0, 0.0) for seed in (2, 0, 1) for arm in "ba"]
-    assert [run.seed for run in by_arm(runs)["a"]] == [0, 1, 2]
-
-
-def test_two_arms_of_one_key_are_refused(dataset):
-    with pytest.raises(ValueError, match="a key of its own"):
-        compare([ARMS[0], ARMS[0]], dataset, SETTINGS, seeds=[0])
-
-
-def test_a_stack_on_a_gpu_is_as_large_as_memory_allows_and_never_empty():
-    """(seeds, arms) at once, for networks of 10 bytes and a GPU of which four fifths may be used."""
-    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=1000) == (8, 4)
-    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=300) == (6, 4)
-    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=40) == (1, 3)
-    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=0) == (1, 1)
-
-
-def test_a_network_takes_at_least_its_parameters_gradient_and_adams_sums():
-    assert bytes_of_a_network(Settings()) >= 4 * 4 * 235_146
-
-
-def children():
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
-
-
-def command_line(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read()
-    except OSError:  # it has ended
-        return b""
-
-
-needs_proc = pytest.mark.skipif(
-    not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="needs Linux's /proc"
-)
-
-
-@needs_proc
-def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
-    """The kernel's out-of-memory killer does that: what was finished is kept, and nobody waits for ever."""
-
-    def kill_a_worker():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            for pid in set(children()) - before:
-                if b"spawn_main" in command_line(pid):
-                    time.sleep(1)
-                    os.kill(pid, signal.SIGKILL)
-                    return
-            time.sleep(0.05)
-
-    before = set(children())
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
-    with pytest.raises(Unfinished, match="a worker process died") as stopped:
-        compare(ARMS, dataset, Settings(epochs=2000), seeds=[0, 1], jobs=2)
-    killer.join()
-    assert not stopped.value.interrupted
-    assert stopped.value.runs == []
-
-
-def test_an_initialization_that_fails_in_a_worker_keeps_what_was_finished(dataset):
-    settings = Settings(sizes=(784, 15, 10), epochs=1)  # 15 units make no pairs
-    with pytest.raises(Unfinished, match="pairs hidden units") as stopped:
-        compare([*ARMS[:4], named("antisymmetric")], dataset, settings, seeds=[0], jobs=1)
-    assert {run.arm for run in stopped.value.runs} == {arm.key for arm in ARMS[:4]}
-
-
 def test_no_epochs_leave_no_losses(dataset):
     [run] = train_stack(ARMS[:1], [0], dataset.images[:200], dataset.labels[:200], Settings(epochs=0))
     assert run.training_loss.shape == (0,)
     assert not run.diverged
+
+
+def test_a_network_takes_at_least_its_parameters_gradient_and_adams_averages():
+    assert bytes_of_a_network(Settings()) >= 4 * 4 * 235_146
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_the_lessons():
+    assert Settings().summary() == "784-256-128-10, relu, dropout 0.2, adam at 0.001, 2 epochs of batches of 100"
+
+
+def test_every_setting_reaches_the_training(dataset):
+    """Each change alone changes the losses: nothing is hard-coded."""
+    images, labels = dataset.images[:500], dataset.labels[:500]
+    changes = {
+        "sizes": (784, 16, 10),
+        "activation": Tanh,
+        "dropout": 0.5,
+        "optimizer": OPTIMIZERS["momentum"],
+        "learning_rate": 0.01,
+        "batch_size": 50,
+        "epochs": 2,
+        "validation": 0.5,
+        "dtype": "float64",
+        "build": lambda sizes, **kwargs: mlp([*sizes[:-1], 5, sizes[-1]], **kwargs),
+    }
+    [plain] = train_stack(ARMS[:1], [0], images, labels, SETTINGS)
+    for name, value in changes.items():
+        [run] = train_stack(ARMS[:1], [0], images, labels, dataclasses.replace(SETTINGS, **{name: value}))
+        assert not np.array_equal(run.training_loss, plain.training_loss), name
+    assert {f.name for f in dataclasses.fields(Settings)} == {*changes, "device"}
+
+
+def test_an_activations_own_parameter_is_learned_and_initialized_by_itself(dataset):
+    settings = dataclasses.replace(SETTINGS, activation=PReLU)
+    network = initialized(named("he_normal"), 0, settings)
+    slopes = [layer for layer in network.layers if isinstance(layer, PReLU)]
+    assert [float(layer.a) for layer in slopes] == [0.25, 0.25]
+    together = train_stack(ARMS[:2], [3, 5], dataset.images[:1000], dataset.labels[:1000], settings)
+    separate = [
+        run
+        for arm in ARMS[:2]
+        for seed in (3, 5)
+        for run in train_stack([arm], [seed], dataset.images[:1000], dataset.labels[:1000], settings)
+    ]
+    for a, b in zip(together, separate, strict=True):
+        np.testing.assert_allclose(a.training_loss, b.training_loss, rtol=1e-5)  # da is summed over more than one axis
+
+
+def test_a_scheme_that_asks_for_phi_is_given_the_networks_activation():
+    tanh = dataclasses.replace(SETTINGS, activation=Tanh)
+    own = Arm("own", "own", lambda shape, *, rng: init.edge_of_chaos(shape, rng=rng, phi=Tanh()))
+    first = 784 * 32
+    theta = initialized(named("edge_of_chaos"), 0, tanh).theta
+    assert np.array_equal(theta[:first], initialized(own, 0, tanh).theta[:first])
+    assert not np.array_equal(theta, initialized(named("edge_of_chaos"), 0, SETTINGS).theta)
+
+
+def test_an_alias_and_a_name_are_the_same_arm_and_arguments_are_part_of_its_name():
+    assert named("xavier_uniform").key == "glorot_uniform"
+    assert named("kaiming_normal:a=0.2").key == "he_normal:a=0.2"
+    assert named("torch").bias is init.torch_linear_bias
+
+
+def test_a_name_with_arguments_is_the_function_with_them():
+    with_gain = initialized(named("orthogonal:gain=1.5"), 0, SETTINGS).theta
+    np.testing.assert_allclose(with_gain, 1.5 * initialized(named("orthogonal"), 0, SETTINGS).theta, rtol=1e-6)
+
+
+def test_arguments_reach_the_biases_that_go_with_a_scheme():
+    tanh = dataclasses.replace(SETTINGS, activation=Tanh)
+    spread = {q: initialized(named(f"edge_of_chaos:q={q}"), 0, tanh).layers[0].b.std() for q in (0.1, 1)}
+    assert spread[1] > 2 * spread[0.1]
+
+
+# --- the rehearsal ----------------------------------------------------------------------------------------------
+
+
+class Forgetful(Tanh):
+    """Its parameter is one number; side by side with others it is used with the wrong axes."""
+
+    params = {"a": 1}
+
+    def __init__(self):
+        self.a, self.da = np.array([2.0]), np.zeros(1)
+
+    def forward(self, X, train=False):
+        return self.a.sum() * super().forward(X)
+
+    def backward(self, dY):
+        self.da[...] = (dY * self.Y).sum()
+        return self.a.sum() * super().backward(dY)
+
+
+def broken(**change):
+    return dataclasses.replace(SETTINGS, **change)
+
+
+@pytest.mark.parametrize(
+    ("settings", "arm", "message"),
+    [
+        (broken(activation=Sigmoid), named("looks_linear"), "looks_linear needs the activation ReLU"),
+        (SETTINGS, Arm("a", "mine", lambda shape, *, rng: np.zeros(3)), r"the initialization mine .*shape \(3,\)"),
+        (SETTINGS, Arm("a", "mine", lambda shape, *, rng: 1 / 0), "ZeroDivisionError: division by zero .*line"),
+        (SETTINGS, Arm("a", "mine", lambda shape, *, rng: exit(3)), "mine does not work: SystemExit: 3"),
+        (broken(activation=Forgetful), ARMS[0], "Forgetful does not work: its gradients differ between a network"),
+        (broken(activation=np.tanh), ARMS[0], "the activation tanh does not work: TypeError"),
+        (broken(build=lambda *a, **k: "net"), ARMS[0], "expected a Network, got str"),
+        (broken(build=lambda *a, **k: mlp([784, 5])), ARMS[0], r"expected logits of shape \(2, 10\), got \(2, 5\)"),
+        (broken(build=lambda s, **k: mlp(s, dtype=np.float64)), ARMS[0], "expected parameters of float32"),
+        (broken(optimizer=lambda theta, grad, learning_rate: 3), ARMS[0], "the optimizer .* does not work: Attribute"),
+    ],
+    ids=["unfit", "shape", "raises", "exits", "no replicas", "no layer", "no network", "classes", "dtype", "no step"],
+)
+def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(dataset, settings, arm, message):
+    with pytest.raises(PartError, match=message) as error:
+        rehearse([arm], 0, dataset.images, dataset.labels, settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_rehearsal_changes_no_number(dataset):
+    """It draws from streams of its own."""
+    images, labels = dataset.images[:500], dataset.labels[:500]
+    [before] = train_stack(ARMS[:1], [0], images, labels, SETTINGS)
+    rehearse(ARMS, 0, images, labels, SETTINGS)
+    assert same(before, train_stack(ARMS[:1], [0], images, labels, SETTINGS)[0])
+
+
+def test_an_optimizer_of_ones_own_is_an_optimizer(dataset):
+    """Any callable that takes theta, grad and learning_rate and returns something with a step."""
+    own = dataclasses.replace(
+        SETTINGS, optimizer=lambda theta, grad, learning_rate: SGD(theta, grad, learning_rate=0.1)
+    )
+    theirs = dataclasses.replace(SETTINGS, optimizer=SGD, learning_rate=0.1)
+    a, b = (train_stack(ARMS[:1], [0], dataset.images[:500], dataset.labels[:500], s) for s in (own, theirs))
+    assert same(a[0], b[0])
+
+
+def test_a_network_of_networks_is_trained(dataset):
+    def build(sizes, **kwargs):
+        first, *rest = mlp(sizes, **kwargs).layers
+        return Network([first, Network(rest)])
+
+    settings = dataclasses.replace(SETTINGS, build=build)
+    images, labels = dataset.images[:500], dataset.labels[:500]
+    rehearse(ARMS[:1], 0, images, labels, settings)
+    a, b = (train_stack(ARMS[:1], [0], images, labels, s) for s in (settings, SETTINGS))
+    assert same(a[0], b[0])

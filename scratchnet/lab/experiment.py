@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from scratchnet import init
-from scratchnet.backend import Array, free_bytes, like, to_device, to_host
-from scratchnet.data import Dataset, split
+from scratchnet.backend import Array, like, to_host
+from scratchnet.data import split
+from scratchnet.lab import parts
+from scratchnet.layers import Layer, ReLU, parameters
+from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
-from scratchnet.optim import Adam
+from scratchnet.optim import Adam, Optimizer
 from scratchnet.train import EVALUATION_BATCH, evaluate, fit
 
 # What random numbers are for. A stream depends on the seed and on its purpose alone, never on who ran first.
 PURPOSES = ("split", "weights", "order", "dropout")
-
-# Networks that train side by side in one process on a CPU share batches and masks. More than this and their
-# parameters push each other out of the caches.
-STACK = 4
 
 # Images that a preparation looks at.
 SEEN = 2000
@@ -36,8 +34,10 @@ SEEN = 2000
 class Arm:
     """One way to initialize the network.
 
-    `scheme` fills the weights and `bias` the biases (None: 0). Or `preparation`, one of `init.PREPARATIONS`, fills
-    the whole network, looking at the first SEEN training images of the seed.
+    `scheme(shape, rng=...) -> W` fills the weights of every Linear layer and `bias(shape, fan_in=..., rng=...)` the
+    biases (None: 0). A scheme with a parameter `phi` is given the network's activation. Or
+    `preparation(network, X, labels, rng=...)` fills the whole network, looking at the first SEEN training images of
+    the seed. An activation's own parameters start as the activation has them.
     """
 
     key: str
@@ -47,29 +47,72 @@ class Arm:
     preparation: init.Preparation | None = None
 
 
-def named(name: str) -> Arm:
-    """The arm of a scheme in `init.SCHEMES` or of a preparation; ValueError, with near names, for others."""
-    name = init.resolve(name, {**init.SCHEMES, **init.PREPARATIONS})
-    if name in init.PREPARATIONS:
-        return Arm(name, name, preparation=init.PREPARATIONS[name])
-    return Arm(name, name, init.SCHEMES[name], init.BIASES.get(name))
+INITIALIZATIONS = {**init.SCHEMES, **init.PREPARATIONS}
+ALIASES = {alias: INITIALIZATIONS[name] for alias, name in init.ALIASES.items()}
+
+
+def named(text: str) -> Arm:
+    """The arm that `text` names: a scheme or a preparation of `init`, or FILE.py:NAME, perhaps with arguments.
+
+    A function in a file is a preparation if its first parameter is called `network`, and otherwise a scheme. Raises
+    PartError, with near names, where there is none.
+    """
+    part = parts.find(text, INITIALIZATIONS | ALIASES, "initialization")
+    function = parts.target(part)
+    key = text if ".py:" in text else parts.describe(part)
+    if next(iter(inspect.signature(function).parameters), None) == "network":
+        return Arm(key, key, preparation=part)
+    bias = next((init.BIASES[name] for name in init.BIASES if init.SCHEMES[name] is function), None)
+    if bias is not None and isinstance(part, partial):
+        bias = partial(bias, **{k: v for k, v in part.keywords.items() if k in inspect.signature(bias).parameters})
+    return Arm(key, key, part, bias)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all arms have in common; the defaults are the lesson's."""
+    """What all arms have in common; the defaults are the lesson's.
+
+    `build(sizes, activation=..., dropout=..., rng=..., dtype=...)` makes the network, and `rng` draws its masks;
+    `activation()` makes one activation layer; `optimizer(theta, grad, learning_rate=...)` makes the optimizer.
+    """
 
     sizes: tuple[int, ...] = (784, 256, 128, 10)
+    build: Callable[..., Network] = mlp
+    activation: Callable[[], Layer] = ReLU
     dropout: float = 0.2
-    epochs: int = 2
-    batch_size: int = 100
+    optimizer: Callable[..., Optimizer] = Adam
     learning_rate: float = 0.001
+    batch_size: int = 100
+    epochs: int = 2
     validation: float = 0.2
+    dtype: str = "float32"
     device: str = "cpu"
+
+    def network(self, masks: np.random.Generator | Sequence[np.random.Generator]) -> Network:
+        """A network as `build` makes it, not yet initialized, whose dropout masks are drawn by `masks`."""
+        return self.build(
+            self.sizes, activation=self.activation, dropout=self.dropout, rng=masks, dtype=np.dtype(self.dtype)
+        )
+
+    def summary(self) -> str:
+        """The settings in one line, for headings: 784-256-128-10, relu, dropout 0.2, adam at 0.001, …"""
+        build = "" if self.build is mlp else f"{parts.describe(self.build)}, "
+        epochs = f"{self.epochs} epoch{'s' * (self.epochs != 1)} of batches of {self.batch_size}"
+        dtype = "" if self.dtype == "float32" else f", {self.dtype}"
+        return (
+            f"{build}{_short(self.sizes)}, {parts.describe(self.activation)}, dropout {self.dropout:g}, "
+            f"{parts.describe(self.optimizer)} at {self.learning_rate:g}, {epochs}{dtype}"
+        )
 
     def steps(self, examples: int) -> int:
         """Optimizer steps of one run on a dataset of `examples` images."""
         return self.epochs * math.ceil((examples - round(examples * self.validation)) / self.batch_size)
+
+
+def _short(sizes: Sequence[int]) -> str:
+    """784-256-128-10; equal sizes in a row are counted: 784-100×20-10."""
+    runs = [(size, len(list(equal))) for size, equal in itertools.groupby(sizes)]
+    return "-".join(f"{size}" if count == 1 else f"{size}×{count}" for size, count in runs)
 
 
 @dataclass(frozen=True)
@@ -88,15 +131,6 @@ class Run:
         return not (np.isfinite(self.training_loss).all() and np.isfinite(self.validation_loss))
 
 
-class Unfinished(Exception):
-    """Training stopped early; `runs` are those that were complete, `interrupted` whether a person stopped it."""
-
-    def __init__(self, message: str, runs: list[Run], interrupted: bool) -> None:
-        super().__init__(message)
-        self.runs = runs
-        self.interrupted = interrupted
-
-
 def stream(seed: int, purpose: str) -> np.random.Generator:
     """The random numbers of `seed` for one of PURPOSES."""
     return np.random.default_rng(np.random.SeedSequence([seed, PURPOSES.index(purpose)]))
@@ -111,11 +145,86 @@ def initialized(
     U(−½, ½) is U(−y, y), only wider.
     """
     weights = stream(seed, "weights")
-    network = mlp(settings.sizes)
+    network = settings.network(stream(seed, "dropout"))
     if arm.preparation is not None:
         arm.preparation(network, images, labels, rng=weights)
         return network
-    return network.apply(init.linear(arm.scheme, rng=weights, bias=arm.bias))
+    scheme, bias = (_with_phi(scheme, settings) for scheme in (arm.scheme, arm.bias))
+    return network.apply(init.linear(scheme, rng=weights, bias=bias))
+
+
+def _with_phi(scheme: Any, settings: Settings) -> Any:
+    """A scheme that asks for the activation, as `edge_of_chaos` does, is given the network's."""
+    if scheme is None or "phi" not in inspect.signature(parts.target(scheme)).parameters:
+        return scheme
+    if isinstance(scheme, partial) and "phi" in scheme.keywords:
+        return scheme
+    return (
+        scheme
+        if isinstance(scheme, partial) and "phi" in scheme.keywords
+        else partial(scheme, phi=settings.activation())
+    )
+
+
+def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings) -> None:
+    """Do once what training will need: initialize the network by each arm, and take one step with two images.
+
+    Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. A network
+    that computes something else side by side with others than alone is found too.
+    """
+    training, _ = split(len(images), rng=stream(seed, "split"), validation=settings.validation)
+    X, t = images[training[:SEEN]].astype(settings.dtype), labels[training[:SEEN]]
+    build, activation = parts.describe(settings.build), parts.describe(settings.activation)
+    with np.errstate(all="ignore"):
+        with _explained(f"the network {build} with the activation {activation}") as name:
+            network = settings.network(stream(seed, "dropout"))
+            if not isinstance(network, Network):
+                raise ValueError(f"expected a Network, got {type(network).__name__}")
+            if network.replicas or network.theta.dtype != settings.dtype:
+                got = f"{network.theta.dtype} and replicas {network.replicas}"
+                raise ValueError(f"expected parameters of {settings.dtype} without replicas, got {got}")
+        for arm in arms:
+            with _explained(f"the initialization {arm.label}"):
+                initial = initialized(arm, seed, settings, X, t)
+        with _explained(name):
+            network.theta[...] = initial.theta
+            shape, logits = (len(X[:2]), settings.sizes[-1]), network.forward(X[:2])
+            if np.shape(logits) != shape:
+                raise ValueError(f"expected logits of shape {shape}, got {np.shape(logits)}")
+            grad = _gradient(network, X[:2], t[:2], train=False).copy()
+            stack = settings.network(stream(seed, "dropout")).replicate((3, 1))
+            stack.theta[...] = initial.theta
+            side_by_side = _gradient(stack, X[:2], t[:2], train=False)
+            if not np.allclose(side_by_side, grad, rtol=1e-3, atol=1e-3 * float(np.abs(grad).max()), equal_nan=True):
+                raise ValueError(
+                    "its gradients differ between a network alone and a stack of three: its arrays may have replica "
+                    "axes in front, so index parameters as a[..., None, :] and sum over the last axes"
+                )
+            _gradient(network, X[:2], t[:2], train=True)
+        with _explained(f"the optimizer {parts.describe(settings.optimizer)}"):
+            _optimizer(settings, network).step()
+
+
+def _gradient(network: Network, X: np.ndarray, labels: np.ndarray, train: bool) -> np.ndarray:
+    loss = CrossEntropy()
+    loss.forward(network.forward(X, train=train), labels)
+    network.backward(loss.backward(), need_dX=False)
+    return network.grad
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[str]:
+    """Turn what a part raises into a PartError that names the part and the line of the reader's file."""
+    try:
+        yield name
+    except parts.PartError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise parts.PartError(f"{name} does not work: {parts.told(error)}") from error
+
+
+def _optimizer(settings: Settings, network: Network) -> Optimizer:
+    return settings.optimizer(network.theta, network.grad, learning_rate=settings.learning_rate)
 
 
 def train_stack(
@@ -130,19 +239,20 @@ def train_stack(
 
     Batches and masks are drawn once for each seed and shared by all arms.
     """
-    parts = [split(len(images), rng=stream(s, "split"), validation=settings.validation) for s in seeds]
-    training, validation = (np.stack(part) for part in zip(*parts, strict=True))
+    images = images.astype(settings.dtype, copy=False)
+    pairs = [split(len(images), rng=stream(s, "split"), validation=settings.validation) for s in seeds]
+    training, validation = (np.stack(part) for part in zip(*pairs, strict=True))
     masks = [stream(s, "dropout") for s in seeds]
-    network = mlp(settings.sizes, dropout=settings.dropout, rng=masks, replicas=(len(arms), len(seeds)))
+    network = settings.network(masks if len(seeds) > 1 else masks[0]).replicate((len(arms), len(seeds)))
     for s, seed in enumerate(seeds):
         seen = like(training[s, :SEEN], images)
-        X, y = to_host(images[seen]), to_host(labels[seen])
+        X, t = to_host(images[seen]), to_host(labels[seen])
         for a, arm in enumerate(arms):
-            network.theta[a, s] = initialized(arm, seed, settings, X, y).theta
+            network.theta[a, s] = initialized(arm, seed, settings, X, t).theta
     network.to(settings.device)
     losses = fit(
         network,
-        Adam(network.theta, network.grad, learning_rate=settings.learning_rate),
+        _optimizer(settings, network),
         images,
         labels,
         epochs=settings.epochs,
@@ -159,193 +269,13 @@ def train_stack(
     ]
 
 
-def compare(
-    arms: Sequence[Arm],
-    dataset: Dataset,
-    settings: Settings,
-    *,
-    seeds: Sequence[int],
-    jobs: int | None = None,
-) -> list[Run]:
-    """Train every arm with every seed; one Run for each, in the order of the seeds, then of the arms.
-
-    On a CPU the work is spread over `jobs` processes (default: one a core) with one BLAS thread each. The numbers
-    do not depend on `jobs`. On a GPU everything is one stack, or several where memory asks for it. Progress is shown
-    on stderr where that is a terminal.
-
-    Raises Unfinished, with the runs that are complete, on Ctrl-C, when a worker process dies, or when one fails.
-    """
-    from concurrent.futures.process import BrokenProcessPool
-
-    from tqdm import tqdm
-
-    keys = [arm.key for arm in arms]
-    if len(set(keys)) < len(keys):
-        raise ValueError(f"each arm needs a key of its own, and these came: {', '.join(keys)}")
-    steps = settings.steps(len(dataset.images))
-    total = len(arms) * len(seeds) * steps
-    title = f"training {len(arms) * len(seeds)} networks"
-    runs: list[Run] = []
-    with tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None) as bar:
-        try:
-            for some in _trained(arms, dataset, settings, seeds, jobs, lambda done: bar.update(done - bar.n)):
-                runs += some
-            bar.update(total - bar.n)
-        except KeyboardInterrupt:
-            raise Unfinished("interrupted", _sorted(runs, keys), interrupted=True) from None
-        except BrokenProcessPool:
-            message = "a worker process died: it was killed, perhaps for want of memory (try a smaller --jobs)"
-            raise Unfinished(message, _sorted(runs, keys), interrupted=False) from None
-        except (MemoryError, ValueError) as error:  # an initialization that does not fit, say
-            raise Unfinished(str(error) or "out of memory", _sorted(runs, keys), interrupted=False) from error
-    return _sorted(runs, keys)
-
-
-def _sorted(runs: list[Run], keys: list[str]) -> list[Run]:
-    return sorted(runs, key=lambda run: (run.seed, keys.index(run.arm)))
-
-
-def _trained(
-    arms: Sequence[Arm],
-    dataset: Dataset,
-    settings: Settings,
-    seeds: Sequence[int],
-    jobs: int | None,
-    report: Callable[[int], Any],
-) -> Iterator[list[Run]]:
-    """The runs, as they are finished; `report(n)` is told how many steps of single networks are done."""
-    if settings.device != "cpu":
-        yield from _trained_on_gpu(arms, dataset, settings, seeds, report)
-        return
-    # Only this needs processes, and `import scratchnet` takes 47 ms without them and 57 with.
-    import multiprocessing
-    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-
-    chunks = [arms[i : i + STACK] for i in range(0, len(arms), STACK)]
-    units = [(chunk, [seed]) for seed in seeds for chunk in chunks]
-    jobs = min(jobs or cores(), len(units), 61)  # Windows waits for no more than 61 processes
-    context = multiprocessing.get_context("spawn")
-    shared = context.RawArray("f", dataset.images.size)
-    np.frombuffer(shared, np.float32)[:] = dataset.images.reshape(-1)
-    progress, stop = context.Value("q", 0), context.Value("b", 0, lock=False)
-    arguments = (shared, dataset.images.shape, dataset.labels, settings, progress, stop)
-    with ProcessPoolExecutor(jobs, context, _start_worker, arguments) as pool:
-        with workers_with_one_thread():
-            waiting: set[Future[list[Run]]] = {pool.submit(_work, *unit) for unit in units}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-                report(progress.value)
-                for future in finished:
-                    yield future.result()
-        finally:
-            stop.value = 1  # workers look at it at each step, so that nobody waits for them
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _trained_on_gpu(
-    arms: Sequence[Arm], dataset: Dataset, settings: Settings, seeds: Sequence[int], report: Callable[[int], Any]
-) -> Iterator[list[Run]]:
-    """Stacks of all arms and of as many seeds as fit into the GPU's free memory, one stack after the other."""
-    images = to_device(dataset.images, settings.device)
-    labels = to_device(dataset.labels, settings.device)
-    seeds_at_once, arms_at_once = stack_sizes(len(arms), len(seeds), bytes_of_a_network(settings), free_bytes())
-    done = 0
-    for s in range(0, len(seeds), seeds_at_once):
-        for a in range(0, len(arms), arms_at_once):
-            some_seeds, some_arms = seeds[s : s + seeds_at_once], arms[a : a + arms_at_once]
-            networks = len(some_seeds) * len(some_arms)
-
-            def on_step(networks: int = networks) -> None:
-                nonlocal done
-                done += networks
-                report(done)
-
-            yield train_stack(some_arms, some_seeds, images, labels, settings, on_step)
-
-
 def bytes_of_a_network(settings: Settings) -> int:
     """What one network of a stack takes while it trains, roughly, and not less.
 
-    θ, its gradient and Adam's two sums; and for each example of a batch, of training or of evaluation, each layer's
+    θ, its gradient and Adam's two averages; and for each example of a batch, of training or of evaluation, each layer's
     input, its output and a few intermediate results of the same size.
     """
-    sizes = settings.sizes
-    parameters = sum(n * m + m for n, m in itertools.pairwise(sizes))
-    units = sizes[0] + 6 * sum(sizes[1:])
-    return 4 * (4 * parameters + units * max(settings.batch_size, EVALUATION_BATCH))
-
-
-def stack_sizes(arms: int, seeds: int, bytes_each: int, free: int) -> tuple[int, int]:
-    """(seeds, arms) to train at once: all, or else fewer seeds, or else one seed and fewer arms; never none.
-
-    Whole seeds are preferred, since the arms of a seed share its batches and masks. A fifth of the memory is left.
-    """
-    room = max(1, int(0.8 * free) // bytes_each)
-    return (min(seeds, room // arms), arms) if room >= arms else (1, room)
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def workers_with_one_thread() -> Iterator[None]:
-    """While worker processes are started: one BLAS thread, and Ctrl-C is this process's business alone.
-
-    One thread each is faster than two threads in one process, and makes the numbers the same for any number of
-    workers: how a product is cut into blocks, and so its rounding, depends on the number of threads. The
-    libraries read these variables when they are loaded.
-    """
-    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    kept = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    try:
-        yield
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
-        for name, value in kept.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-class _Stopped(Exception):
-    """Raised in a worker when it has been told to stop."""
-
-
-_worker: dict[str, Any] = {}
-
-
-def _start_worker(
-    shared: Any, shape: tuple[int, int], labels: np.ndarray, settings: Settings, progress: Any, stop: Any
-) -> None:
-    images = np.frombuffer(shared, np.float32).reshape(shape)
-    _worker.update(images=images, labels=labels, settings=settings, progress=progress, stop=stop, parent=os.getppid())
-
-
-def _work(arms: Sequence[Arm], seeds: Sequence[int]) -> list[Run]:
-    progress, stop, parent = _worker["progress"], _worker["stop"], _worker["parent"]
-
-    def on_step() -> None:
-        if stop.value:
-            raise _Stopped
-        if os.getppid() != parent:  # it was killed, and nobody waits for this any more
-            os._exit(1)
-        with progress.get_lock():
-            progress.value += len(arms) * len(seeds)
-
-    return train_stack(arms, seeds, _worker["images"], _worker["labels"], _worker["settings"], on_step)
-
-
-def by_arm(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """The runs of each arm, in the order of their seeds."""
-    groups: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.seed):
-        groups.setdefault(run.arm, []).append(run)
-    return groups
+    network = settings.network(stream(0, "dropout"))
+    units = sum(A.shape[-1] for _, A, _ in parameters(network) if A.ndim > 1)
+    activations = (settings.sizes[0] + 6 * units) * max(settings.batch_size, EVALUATION_BATCH)
+    return network.theta.itemsize * (4 * network.theta.size + activations)

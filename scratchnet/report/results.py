@@ -15,6 +15,7 @@ import scratchnet
 from scratchnet.data import Dataset
 from scratchnet.files import replacing
 from scratchnet.lab.experiment import Run, Settings
+from scratchnet.lab.parts import describe
 from scratchnet.report.tables import Comparison
 
 
@@ -40,14 +41,17 @@ def results(
             "validation": held_out,
         },
         "settings": {
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate,
-            "seeds": max((len(some) for some in runs.values()), default=0),
-            "device": settings.device,
-            "dtype": "float32",
             "sizes": list(settings.sizes),
+            "network": describe(settings.build),
+            "activation": describe(settings.activation),
             "dropout": settings.dropout,
+            "optimizer": describe(settings.optimizer),
+            "learning_rate": settings.learning_rate,
+            "batch_size": settings.batch_size,
+            "epochs": settings.epochs,
+            "dtype": settings.dtype,
+            "device": settings.device,
+            "seeds": max((len(some) for some in runs.values()), default=0),
         },
         "environment": environment(),
         "comparisons": [

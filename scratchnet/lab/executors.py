@@ -1,0 +1,294 @@
+"""Where a comparison is trained: on worker processes, in this process, or on a GPU. The numbers do not depend on it.
+
+A `Unit` is what is trained side by side in one stack. Each function here trains units and yields (unit, runs) as they
+are finished; `report(n)` is told how many optimizer steps of single networks are done.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import pickle
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchnet.backend import free_bytes, to_device
+from scratchnet.data import Dataset
+from scratchnet.lab.experiment import Arm, Run, Settings, bytes_of_a_network, train_stack
+from scratchnet.lab.parts import told
+
+# Networks that train side by side in one process on a CPU share batches and masks. More than this and their
+# parameters push each other out of the caches.
+STACK = 4
+
+
+class Unit(NamedTuple):
+    """Arms and seeds that are trained as one stack."""
+
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+
+    @property
+    def networks(self) -> int:
+        return len(self.arms) * len(self.seeds)
+
+
+Report = Callable[[int], Any]
+Trained = Generator[tuple[Unit, list[Run]], None, None]
+
+
+class CannotSend(Exception):
+    """Worker processes cannot do this work; the message says why. This process can."""
+
+
+class Failed(Exception):
+    """A unit's training raised; the message is the exception in one line."""
+
+
+class WorkerDied(Exception):
+    """A worker process ended in the middle of its work."""
+
+
+def units_of(arms: Sequence[Arm], seeds: Sequence[int]) -> list[Unit]:
+    """For a CPU: STACK arms of one seed at a time."""
+    return [Unit(arms[i : i + STACK], [seed]) for seed in seeds for i in range(0, len(arms), STACK)]
+
+
+# --- in this process ------------------------------------------------------------------------------------------
+
+
+def in_this_process(units: Sequence[Unit], dataset: Dataset, settings: Settings, report: Report) -> Trained:
+    """One unit after the other, with one BLAS thread, as in a worker."""
+    from threadpoolctl import threadpool_limits
+
+    done = 0
+    with threadpool_limits(1, user_api="blas"):
+        for unit in units:
+
+            def on_step(networks: int = unit.networks) -> None:
+                nonlocal done
+                done += networks
+                report(done)
+
+            yield unit, _trained(unit, dataset.images, dataset.labels, settings, on_step)
+
+
+def _trained(unit: Unit, images: Any, labels: Any, settings: Settings, on_step: Callable[[], None]) -> list[Run]:
+    try:
+        return train_stack(unit.arms, unit.seeds, images, labels, settings, on_step)
+    except _Stopped:
+        raise
+    except (Exception, SystemExit) as error:
+        raise Failed(told(error)) from error
+
+
+# --- on a GPU -------------------------------------------------------------------------------------------------
+
+
+def on_gpu(units: Sequence[Unit], dataset: Dataset, settings: Settings, report: Report) -> Trained:
+    """One unit after the other, each as large as fits into the GPU's memory: see `units_for_gpu`."""
+    images = to_device(dataset.images, settings.device)
+    labels = to_device(dataset.labels, settings.device)
+    done = 0
+    for unit in units:
+
+        def on_step(networks: int = unit.networks) -> None:
+            nonlocal done
+            done += networks
+            report(done)
+
+        yield unit, _trained(unit, images, labels, settings, on_step)
+
+
+def units_for_gpu(arms: Sequence[Arm], seeds: Sequence[int], settings: Settings, dataset: Dataset) -> list[Unit]:
+    """Stacks of all arms and of as many seeds as fit into the GPU's free memory, beside the images."""
+    free = free_bytes() - dataset.images.nbytes
+    seeds_at_once, arms_at_once = stack_sizes(len(arms), len(seeds), bytes_of_a_network(settings), free)
+    return [
+        Unit(arms[a : a + arms_at_once], seeds[s : s + seeds_at_once])
+        for s in range(0, len(seeds), seeds_at_once)
+        for a in range(0, len(arms), arms_at_once)
+    ]
+
+
+def stack_sizes(arms: int, seeds: int, bytes_each: int, free: int) -> tuple[int, int]:
+    """(seeds, arms) to train at once: all, or else fewer seeds, or else one seed and fewer arms; never none.
+
+    Whole seeds are preferred, since the arms of a seed share its batches and masks. A fifth of the memory is left.
+    """
+    room = max(1, int(0.8 * free) // bytes_each)
+    return (min(seeds, room // arms), arms) if room >= arms else (1, room)
+
+
+# --- on worker processes --------------------------------------------------------------------------------------
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_processes(
+    units: Sequence[Unit], dataset: Dataset, settings: Settings, report: Report, jobs: int | None = None
+) -> Trained:
+    """Spread over `jobs` processes (default: one a core), each with one BLAS thread.
+
+    Raises CannotSend where worker processes cannot be given the work or cannot be started, Failed where a unit's
+    training raises, WorkerDied where a worker ends in the middle. All workers have ended when this has.
+    """
+    payloads = [pack((unit, settings)) for unit in units]  # first: nothing is started for work that cannot be sent
+    # Only this needs processes: `import scratchnet` takes 47 ms without them and 57 with.
+    import multiprocessing
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+
+    context = multiprocessing.get_context("spawn")
+    jobs = min(jobs or cores(), len(units), 61)  # Windows waits for no more than 61 processes
+    try:
+        shared = context.RawArray("f", dataset.images.size)
+        np.frombuffer(shared, np.float32)[:] = dataset.images.reshape(-1)
+        progress, started, stop = context.Value("q", 0), context.Value("q", 0), context.Value("b", 0, lock=False)
+        given = (shared, dataset.images.shape, dataset.labels, progress, started, stop)
+        pool = ProcessPoolExecutor(jobs, context, _start_worker, given)
+    except OSError as error:  # no semaphores, as in some containers
+        raise CannotSend(f"worker processes cannot be started here ({error.strerror})") from error
+    try:
+        with workers_with_one_thread(import_main=any(b"__main__" in payload for payload in payloads)):
+            waiting = {pool.submit(_work, payload): unit for payload, unit in zip(payloads, units, strict=True)}
+        while waiting:
+            finished, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            report(progress.value)
+            for future in finished:
+                unit = waiting.pop(future)
+                yield unit, future.result()
+    except BrokenProcessPool:
+        if started.value == 0:
+            raise CannotSend("worker processes end before they have started") from None
+        raise WorkerDied("a worker process ended: it was killed, or memory ran out (try a smaller --jobs)") from None
+    finally:
+        stop.value = 1  # workers look at it at each step, so that nobody waits for them
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def pack(work: Any) -> bytes:
+    """`work` as bytes for a worker process. Raises CannotSend where there is something in it that it cannot find."""
+    file = io.BytesIO()
+    try:
+        _Packer(file, protocol=5).dump(work)
+    except CannotSend:
+        raise
+    except Exception as error:  # pickle raises PicklingError, AttributeError, TypeError, …
+        raise CannotSend(told(error)) from error
+    return file.getvalue()
+
+
+class _Packer(pickle.Pickler):
+    """Pickle sends a function by its name. That of `__main__` is no use to a worker that has another `__main__`."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, types.FunctionType)):
+            if "<" in obj.__qualname__:
+                raise CannotSend(f"{obj.__qualname__.rpartition('.')[2]} is a lambda or a local function")
+            if obj.__module__ == "__main__" and obj.__qualname__ not in _importable_names():
+                raise CannotSend(f"{obj.__qualname__} is defined in __main__")
+        return NotImplemented
+
+
+def _importable_names() -> set[str]:
+    """The functions and classes of a script that worker processes may import: one with a main guard, in a file."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    try:
+        body = ast.parse(Path(path or "").read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    guarded = any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in body)
+    return {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))} if guarded else set()
+
+
+@contextmanager
+def workers_with_one_thread(import_main: bool = False) -> Iterator[None]:
+    """While worker processes are started: one BLAS thread, and Ctrl-C is this process's business alone.
+
+    One thread each is faster than two threads in one process, and makes the numbers the same for any number of
+    workers: how a product is cut into blocks, and so its rounding, depends on the number of threads. The libraries
+    read these variables when they are loaded. Workers import the script that was started only if `import_main`: it
+    may lack a main guard, or be no file.
+    """
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    kept = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    main = sys.modules["__main__"]
+    if not import_main:
+        sys.modules["__main__"] = types.ModuleType("__main__")  # multiprocessing looks here for a file to import
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _Stopped(Exception):
+    """Raised in a worker when it has been told to stop."""
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(
+    shared: Any, shape: tuple[int, int], labels: np.ndarray, progress: Any, started: Any, stop: Any
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was started from a thread
+    end_with_parent()
+    with started.get_lock():
+        started.value += 1
+    images = np.frombuffer(shared, np.float32).reshape(shape)
+    _worker.update(images=images, labels=labels, progress=progress, stop=stop)
+
+
+def end_with_parent() -> None:
+    """End this worker process when the process that started it has ended, however that ended, and whatever it does."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()  # type: ignore[union-attr]
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(payload: bytes) -> list[Run]:
+    try:
+        unit, settings = pickle.loads(payload)
+    except Exception as error:
+        raise CannotSend(told(error)) from None
+    progress, stop = _worker["progress"], _worker["stop"]
+
+    def on_step() -> None:
+        if stop.value:
+            raise _Stopped
+        with progress.get_lock():
+            progress.value += unit.networks
+
+    try:
+        return _trained(unit, _worker["images"], _worker["labels"], settings, on_step)
+    except Failed as error:  # without the reader's exception, which another process may not be able to read
+        raise Failed(str(error)) from None

@@ -1,0 +1,274 @@
+"""What every script needs on the command line: checked numbers, common options, messages, signals and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from scratchnet.backend import DeviceError, resolve
+from scratchnet.data import DATASETS, Dataset
+from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.lab import parts
+from scratchnet.lab.experiment import INITIALIZATIONS, Arm, Settings, named
+
+# What a user can cause, and what one sentence can explain.
+EXPECTED = (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError)
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM or SIGHUP: handled as Ctrl-C is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """The argparse type of an integer ≥ `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected an integer ≥ {least}, got {text!r}")
+        return value
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """The argparse type of a finite number > 0."""
+    value = _number(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
+
+
+def probability(text: str) -> float:
+    """The argparse type of a number p with 0 ≤ p < 1."""
+    value = _number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a probability, 0 ≤ p < 1, got {text!r}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser that prints the script's docstring as it stands."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def hidden(text: str) -> tuple[int, ...]:
+    """The argparse type of hidden layers' sizes: "256,128", "100x20" for twenty layers of 100, "none"."""
+    sizes: list[int] = []
+    for piece in [] if text.strip().lower() == "none" else text.split(","):
+        match = re.fullmatch(r"\s*([1-9]\d*)(?:[x×]([1-9]\d*))?\s*", piece)
+        if match is None or int(match[2] or 1) > 10_000:
+            raise argparse.ArgumentTypeError(
+                f"expected sizes such as 256,128, or 100x20 for twenty layers of 100, or none, got {text!r}"
+            )
+        sizes += [int(match[1])] * int(match[2] or 1)
+    return tuple(sizes)
+
+
+def part(known: Mapping[str, parts.Part], kind: str) -> Callable[[str], parts.Part]:
+    """The argparse type of a part's name, or FILE.py:NAME: see `scratchnet.lab.parts`."""
+
+    def parse(text: str) -> parts.Part:
+        try:
+            return parts.find(text, known, kind)
+        except parts.PartError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def arms(text: str) -> tuple[Arm, ...]:
+    """The arms of a list such as "he_normal,orthogonal:gain=1.3,uniform:low=-1,high=1,my.py:mine", or of "all".
+
+    A piece between commas that is only ARGUMENT=VALUE belongs to the name before it. Raises PartError.
+    """
+    if text.strip() == "all":
+        return tuple(named(name) for name in INITIALIZATIONS)
+    names: list[str] = []
+    for piece in filter(None, (piece.strip() for piece in text.split(","))):
+        if names and "=" in piece and ":" not in piece:
+            names[-1] += f",{piece}"
+        else:
+            names.append(piece)
+    if not names:
+        raise parts.PartError(f"expected names with commas between them, got {text!r}")
+    return tuple({arm.key: arm for arm in map(named, names)}.values())
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the network and its training, the same for all arms; the lesson's values are the defaults."""
+    own = "or FILE.py:NAME"
+    add = parser.add_argument_group("settings, the same for all arms").add_argument
+    add("--hidden", type=hidden, default=(256, 128), metavar="SIZES", help="256,128 (default); 100x20; none")
+    add(
+        "--activation",
+        type=part(parts.ACTIVATIONS, "activation"),
+        default=parts.ACTIVATIONS["relu"],
+        metavar="NAME",
+        help=f"{', '.join(parts.ACTIVATIONS)}, {own} (default relu)",
+    )
+    add("--dropout", type=probability, default=0.2, metavar="P", help="of dropping a hidden unit (default 0.2)")
+    add(
+        "--network",
+        type=part(parts.NETWORKS, "network"),
+        default=parts.NETWORKS["mlp"],
+        metavar="FILE.py:NAME",
+        help="a function that builds a network of your own: see docs/your-own.md",
+    )
+    add(
+        "--optimizer",
+        type=part(parts.OPTIMIZERS, "optimizer"),
+        default=parts.OPTIMIZERS["adam"],
+        metavar="NAME",
+        help=f"{', '.join(parts.OPTIMIZERS)}, {own} (default adam)",
+    )
+    add("--learning-rate", type=positive, default=0.001, metavar="X", help="default 0.001, which suits adam")
+    add("--batch-size", type=whole(1), default=100, metavar="N", help="default 100")
+    add("--epochs", type=whole(1), metavar="N", help="passes over the data (default 2)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="default float32")
+    add("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default cpu")
+
+
+def settings(args: argparse.Namespace, dataset: Dataset, epochs: int) -> Settings:
+    """The settings that the options of `add_settings_options` describe, for the images of `dataset`."""
+    return Settings(
+        sizes=(dataset.images.shape[1], *args.hidden, len(dataset.classes)),
+        build=args.network,
+        activation=args.activation,
+        dropout=args.dropout,
+        optimizer=args.optimizer,
+        learning_rate=args.learning_rate,
+        batch_size=args.batch_size,
+        epochs=args.epochs or epochs,
+        dtype=args.dtype,
+        device=resolve(args.device),
+    )
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", choices=DATASETS, default="auto", help="auto: Fashion-MNIST, else the stand-in (default)"
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of the four Fashion-MNIST files")
+
+
+def add_out_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="folder for the results (default results)"
+    )
+
+
+def complain(message: object) -> None:
+    """One line on stderr, after the script's name. Nothing is worth failing for where stderr is closed or full."""
+    with suppress(OSError, ValueError):
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+
+
+def say(text: str) -> bool:
+    """Print results. False, and one line on stderr, where standard output cannot take them. A closed pipe is quiet."""
+    try:
+        print(text, flush=True)
+        return True
+    except BrokenPipeError:  # for example `| head`: the reader has seen enough
+        _silence_stdout()
+        return True
+    except OSError as error:
+        complain(f"standard output cannot be written ({error.strerror})")
+        _silence_stdout()
+        return False
+
+
+def run(main: Callable[[], int]) -> None:
+    """Run a script's `main` and end the process with its exit code: 0, 1 for a failure, 2 for wrong usage.
+
+    Standard output may be closed, full, a pipe that nobody reads any more, or of an encoding that lacks some
+    characters: a script saves its results before it prints, so that none of this loses them.
+    """
+    _ready_streams()
+    try:
+        with _signals_as_ctrl_c():
+            try:
+                code = main()
+            except SystemExit as exit:  # argparse: --help or wrong usage
+                code = exit.code if isinstance(exit.code, int) else 1
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        code = 0
+    except KeyboardInterrupt as stopped:
+        complain(str(stopped) or "interrupted")
+        code = exit_code(stopped)
+    except parts.PartError as error:  # what was given on the command line does not work
+        complain(error)
+        code = 2
+    except EXPECTED as error:
+        complain(str(error) or type(error).__name__)
+        _silence_stdout()
+        code = 1
+    sys.exit(code)
+
+
+def exit_code(stopped: BaseException | None) -> int:
+    """128 + the signal's number, as shells have it: 130 for Ctrl-C."""
+    return 128 + (stopped.number if isinstance(stopped, Stopped) else int(signal.SIGINT))
+
+
+def _ready_streams() -> None:
+    """Open the streams that are closed, and let the others replace what their encoding lacks."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: a file opened later would get its number, and its content
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _silence_stdout() -> None:
+    """Nothing more is written to standard output, not even what Python has kept back for the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a script as Ctrl-C does, where nobody has asked to ignore them (nohup)."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    kept = {}
+    for number in [getattr(signal, name) for name in names]:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            kept[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

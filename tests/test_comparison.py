@@ -1,0 +1,259 @@
+"""A whole comparison: the same numbers wherever it is trained, and whatever it is started from."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from comparing import ARMS, SETTINGS, same
+
+from scratchnet import init
+from scratchnet.lab.comparison import Unfinished, by_arm, compare
+from scratchnet.lab.executors import stack_sizes
+from scratchnet.lab.experiment import Arm, Run, Settings
+from scratchnet.lab.parts import PartError
+
+
+def test_results_do_not_depend_on_the_number_of_jobs_nor_on_the_other_arms(dataset):
+    one = compare(ARMS, dataset, SETTINGS, seeds=[0, 1], jobs=1)
+    four = compare(ARMS, dataset, SETTINGS, seeds=[0, 1], jobs=4)
+    assert [(run.seed, run.arm) for run in one] == [(s, arm.key) for s in (0, 1) for arm in ARMS]
+    assert all(same(a, b) for a, b in zip(one, four, strict=True))
+    [alone] = compare(ARMS[4:], dataset, SETTINGS, seeds=[1])
+    assert same(alone, one[-1])
+
+
+# --- from anywhere ----------------------------------------------------------------------------------------------
+
+
+def local_scheme(gain):
+    def scheme(shape, *, rng):
+        return gain * init.he_normal(shape, rng=rng)
+
+    return scheme
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [lambda shape, *, rng: 2 * init.he_normal(shape, rng=rng), local_scheme(2)],
+    ids=["a lambda", "a local function"],
+)
+def test_what_workers_cannot_be_sent_is_trained_in_this_process_with_the_same_numbers(dataset, scheme, capsys):
+    """Equal bits: he_normal with a doubled weight, as a function of a module and as one that has no name."""
+    [here] = compare([Arm("double", "double", scheme)], dataset, SETTINGS, seeds=[0])
+    err = capsys.readouterr().err
+    assert "training in this process, without workers: " in err
+    assert "is a lambda or a local function" in err
+    assert err.count("\n") == 1
+    [there] = compare([Arm("double", "double", doubled)], dataset, SETTINGS, seeds=[0])
+    assert capsys.readouterr().err == ""
+    assert same(here, there)
+
+
+def doubled(shape, *, rng):
+    return 2 * init.he_normal(shape, rng=rng)
+
+
+def test_an_unnamed_scheme_never_hangs(dataset):
+    """It did, about once in ten times, while the workers' pool was closed."""
+    few = SETTINGS.__class__(sizes=(784, 10), epochs=0)
+    for _ in range(20):
+        compare([Arm("a", "a", lambda shape, *, rng: np.zeros(shape))], dataset, few, seeds=[0], jobs=2)
+
+
+SESSION = """
+import hashlib
+import numpy as np
+from scratchnet import init
+from scratchnet.data import Dataset
+from scratchnet.lab.comparison import compare
+from scratchnet.lab.experiment import Arm, Settings
+images = np.random.default_rng(0).random((300, 784), dtype=np.float32)
+labels = np.arange(300, dtype=np.uint8) % 10
+dataset = Dataset("synthetic", images, labels, images[:0], labels[:0])
+def mine(shape, *, rng): return 2 * init.he_normal(shape, rng=rng)
+
+def digest(scheme):
+    settings = Settings(epochs=1, batch_size=30)
+    runs = compare([Arm("a", "a", scheme)], dataset, settings, seeds=[0, 1])
+    print(hashlib.sha1(b"".join(run.training_loss.tobytes() for run in runs)).hexdigest())
+
+"""
+CALLS = "digest(init.he_normal)\ndigest(mine)\n"
+GUARDED = "if __name__ == '__main__':\n    digest(init.he_normal)\n    digest(mine)\n"
+THREAD = """
+import threading
+thread = threading.Thread(target=lambda: (digest(init.he_normal), digest(mine)))
+thread.start()
+thread.join()
+"""
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory, start):
+    """What a script with a main guard prints: both schemes are trained by workers."""
+    return start(["guarded.py"], SESSION + GUARDED)[0]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Run Python with arguments; `code` is in the file that they name, or else on standard input. (lines, stderr)."""
+    import subprocess
+    import sys
+
+    def run(arguments, code, stdin=None):
+        folder = tmp_path_factory.mktemp("session")
+        for name in arguments:
+            if name.endswith(".py"):
+                (folder / name).write_text(code)
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "2"),
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split(), done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "stdin", "in_process"),
+    [
+        (["guarded.py"], SESSION + GUARDED, None, 0),
+        (["unguarded.py"], SESSION + CALLS, None, 1),
+        (["-"], "", SESSION + CALLS, 1),
+        (["-c", SESSION + CALLS], "", None, 1),
+        (["-i"], "", SESSION + CALLS, 1),
+        (["-i", "opened.py"], SESSION, CALLS, 1),
+        (["threads.py"], SESSION + THREAD, None, 1),
+    ],
+    ids=["guarded script", "script", "standard input", "-c", "-i", "-i script", "thread"],
+)
+def test_compare_works_from_anywhere_with_the_same_numbers(start, digests, arguments, code, stdin, in_process):
+    """A scheme of the package is trained by workers; one of __main__ here, unless workers can import it.
+
+    Here BLAS has two threads at first, with which the last bits would be others.
+    """
+    printed, err = start(arguments, code, stdin)
+    assert printed == digests
+    assert err.count("training in this process, without workers: mine is defined in __main__") == in_process
+    assert "Traceback" not in err
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+
+
+def test_two_arms_of_one_key_are_refused(dataset):
+    with pytest.raises(ValueError, match="a key of its own"):
+        compare([ARMS[0], ARMS[0]], dataset, SETTINGS, seeds=[0])
+
+
+def test_nothing_to_compare_is_refused(dataset):
+    with pytest.raises(ValueError, match="expected at least one arm and one seed, got 0 arms and 1 seeds"):
+        compare([], dataset, SETTINGS, seeds=[0])
+    with pytest.raises(ValueError, match="got 1 arms and 0 seeds"):
+        compare(ARMS[:1], dataset, SETTINGS, seeds=[])
+
+
+def test_a_part_that_does_not_work_is_refused_before_training(dataset):
+    with pytest.raises(PartError, match="pairs hidden units"):
+        settings = Settings(sizes=(784, 15, 10), epochs=1)  # 15 units make no pairs
+        compare([*ARMS, Arm("a", "a", preparation=init.PREPARATIONS["antisymmetric"])], dataset, settings, seeds=[0])
+
+
+def fails_for_seed_1(shape, *, rng):
+    W = init.he_normal(shape, rng=rng)
+    if rng.bit_generator.seed_seq.entropy[0] == 1:
+        raise RuntimeError("I do not like this seed")
+    return W
+
+
+def exits_for_seed_1(shape, *, rng):
+    try:
+        return fails_for_seed_1(shape, rng=rng)
+    except RuntimeError:
+        raise SystemExit(3) from None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [(fails_for_seed_1, "RuntimeError: I do not like this seed"), (exits_for_seed_1, "SystemExit: 3")],
+    ids=["raises", "exits"],
+)
+@pytest.mark.parametrize("where", ["in workers", "in this process"])
+def test_a_failure_in_the_middle_keeps_what_was_finished_and_says_what_failed(dataset, scheme, message, where):
+    if where == "in this process":
+        own = scheme
+
+        def scheme(shape, *, rng):
+            return own(shape, rng=rng)
+
+    with pytest.raises(Unfinished, match=message) as stopped:
+        compare([Arm("a", "a", scheme)], dataset, SETTINGS, seeds=[0, 1], jobs=1)
+    assert [run.seed for run in stopped.value.runs] == [0]
+    assert not stopped.value.interrupted
+
+
+def children():
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:  # it has ended
+        return b""
+
+
+needs_proc = pytest.mark.skipif(
+    not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="needs Linux's /proc"
+)
+
+
+@needs_proc
+def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
+    """The kernel's out-of-memory killer does that: what was finished is kept, and nobody waits for ever."""
+
+    def kill_a_worker():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for pid in set(children()) - before:
+                if b"spawn_main" in command_line(pid):
+                    time.sleep(1)
+                    os.kill(pid, signal.SIGKILL)
+                    return
+            time.sleep(0.05)
+
+    before = set(children())
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    with pytest.raises(Unfinished, match="a worker process ended: it was killed, or memory ran out") as stopped:
+        compare(ARMS, dataset, Settings(epochs=2000), seeds=[0, 1], jobs=2)
+    killer.join()
+    assert not stopped.value.interrupted
+    assert stopped.value.runs == []
+
+
+# --- small things -----------------------------------------------------------------------------------------------
+
+
+def test_by_arm_keeps_the_order_of_the_seeds():
+    runs = [Run(arm, seed, np.zeros(1), 0.0, 0.0) for seed in (2, 0, 1) for arm in "ba"]
+    assert [run.seed for run in by_arm(runs)["a"]] == [0, 1, 2]
+
+
+def test_a_stack_on_a_gpu_is_as_large_as_memory_allows_and_never_empty():
+    """(seeds, arms) at once, for networks of 10 bytes and a GPU of which four fifths may be used."""
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=1000) == (8, 4)
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=300) == (6, 4)
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=40) == (1, 3)
+    assert stack_sizes(arms=4, seeds=8, bytes_each=10, free=0) == (1, 1)
