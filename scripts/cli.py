@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import re
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
@@ -69,9 +71,16 @@ def _number(text: str) -> float:
         return math.nan
 
 
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """Print the help like results: argparse itself says nothing where standard output cannot take it."""
+        if not say(self.format_help(), end=""):
+            self.exit(1)
+
+
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser that prints the script's docstring as it stands."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def hidden(text: str) -> tuple[int, ...]:
@@ -181,15 +190,14 @@ def add_out_option(parser: argparse.ArgumentParser) -> None:
 
 
 def complain(message: object) -> None:
-    """One line on stderr, after the script's name. Nothing is worth failing for where stderr is closed or full."""
-    with suppress(OSError, ValueError):
-        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    """One line on stderr, after the script's name."""
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
 
 
-def say(text: str) -> bool:
+def say(text: str, end: str = "\n") -> bool:
     """Print results. False, and one line on stderr, where standard output cannot take them. A closed pipe is quiet."""
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
         return True
     except BrokenPipeError:  # for example `| head`: the reader has seen enough
         _silence_stdout()
@@ -204,7 +212,8 @@ def run(main: Callable[[], int]) -> None:
     """Run a script's `main` and end the process with its exit code: 0, 1 for a failure, 2 for wrong usage.
 
     Standard output may be closed, full, a pipe that nobody reads any more, or of an encoding that lacks some
-    characters: a script saves its results before it prints, so that none of this loses them.
+    characters: a script saves its results before it prints, so that none of this loses them. What standard error
+    cannot take is dropped: no message and no progress bar is worth failing for.
     """
     _ready_streams()
     try:
@@ -213,10 +222,8 @@ def run(main: Callable[[], int]) -> None:
                 code = main()
             except SystemExit as exit:  # argparse: --help or wrong usage
                 code = exit.code if isinstance(exit.code, int) else 1
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        code = 0
+            if not say("", end=""):  # what a reader's own functions have printed and Python kept back
+                code = code or 1
     except KeyboardInterrupt as stopped:
         complain(str(stopped) or "interrupted")
         code = exit_code(stopped)
@@ -247,6 +254,37 @@ def _ready_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    sys.stderr = _dropping(sys.stderr)
+
+
+class _Dropping(io.RawIOBase):
+    """A raw stream that drops what it cannot write: to a full disk, a closed pipe, a terminal that is gone."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.raw.fileno()
+
+    def isatty(self) -> bool:
+        return self.raw.isatty()
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return self.raw.write(data)
+        except OSError:
+            return len(data)
+
+
+def _dropping(stream: Any) -> Any:
+    """The text stream `stream`, without errors."""
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # `python -u` has nothing between
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Dropping(raw)), encoding=stream.encoding, errors=stream.errors, line_buffering=True
+    )
 
 
 def _silence_stdout() -> None:
@@ -257,9 +295,14 @@ def _silence_stdout() -> None:
 
 @contextmanager
 def _signals_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a script as Ctrl-C does, where nobody has asked to ignore them (nohup)."""
+    """SIGTERM and SIGHUP end a script as Ctrl-C does, where nobody has asked to ignore them (nohup).
+
+    Once is enough: a terminal that is closed sends SIGHUP twice, and the second must not stop the saving.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        for number_ in kept:
+            signal.signal(number_, signal.SIG_IGN)
         raise Stopped(number)
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

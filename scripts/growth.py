@@ -13,20 +13,19 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
-import itertools
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+import cli
 import numpy as np
+from speed.floor import products
 from tqdm import tqdm
 
 from scratchnet import init
 from scratchnet.files import must_be_writable, set_aside
-from scratchnet.lab.experiment import STACK
+from scratchnet.lab.executors import STACK
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
 from scratchnet.optim import Adam
@@ -62,6 +61,17 @@ ROUNDS = 7
 SECONDS = 0.12  # for one contestant in one round, at least
 
 
+def arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help=f"any of: {', '.join(SWEEPS)} (default: all)")
+    cli.add_out_option(parser)
+    parser.add_argument("--quick", action="store_true", help="one short round: to see that it works, not to measure")
+    args = parser.parse_args()
+    if unknown := [name for name in args.sweeps if name not in SWEEPS]:
+        parser.error(f"there is no sweep {unknown[0]!r}; there are {', '.join(SWEEPS)}")
+    return args
+
+
 # --- measuring ----------------------------------------------------------------------------------------------------
 
 
@@ -83,34 +93,12 @@ def training_step(work: Work) -> Callable[[], None]:
     return step
 
 
-def products(work: Work) -> Callable[[], None]:
-    """The matrix products of that step alone, into arrays that are there: XW, dW, and dX in all layers but one."""
-    rng = np.random.default_rng(0)
-
-    def array(*shape: int) -> np.ndarray:
-        return rng.random(shape, dtype=np.float32)
-
-    R, n = work.replicas, work.batch
-    X = array(n, 784)
-    layers = []
-    for i, (n_in, n_out) in enumerate(itertools.pairwise(work.sizes)):
-        inputs = X if i == 0 else array(R, n, n_in)
-        layers.append((inputs, array(R, n_in, n_out), array(R, n, n_out), array(R, n_in, n_out), array(R, n, n_in)))
-
-    def step() -> None:
-        for inputs, W, Y, _, _ in layers:
-            np.matmul(inputs, W, out=Y)
-        for inputs, W, dY, dW, dX in reversed(layers):
-            np.matmul(inputs.swapaxes(-1, -2), dY, out=dW)
-            if inputs is not X:
-                np.matmul(dY, W.swapaxes(-1, -2), out=dX)
-
-    return step
-
-
 def milliseconds(work: Work, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Of a step and network, one number a round."""
-    contestants = {"scratchnet": training_step(work), "matrix products alone": products(work)}
+    contestants = {
+        "scratchnet": training_step(work),
+        "matrix products alone": products(work.sizes, work.batch, (work.replicas,)),
+    }
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for again in range(rounds + 1):
         for name, step in contestants.items():
@@ -123,47 +111,35 @@ def milliseconds(work: Work, rounds: int, seconds: float) -> dict[str, list[floa
     return times
 
 
-# --- table and figures --------------------------------------------------------------------------------------------
+# --- one call, figures and tables ---------------------------------------------------------------------------------
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help=f"any of: {', '.join(SWEEPS)} (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for what is made (default results)")
-    parser.add_argument("--quick", action="store_true", help="one short round: to see that it works, not to measure")
-    args = parser.parse_args(argv)
+def main() -> int:
+    args = arguments()
     rounds, seconds = (1, 0.005) if args.quick else (ROUNDS, SECONDS)
-    if unknown := [name for name in args.sweeps if name not in SWEEPS]:
-        parser.error(f"there is no sweep {unknown[0]!r}; there are {', '.join(SWEEPS)}")
     chosen = {name: SWEEPS[name] for name in args.sweeps or SWEEPS}
     found: dict[str, dict[int, dict[str, list[float]]]] = {name: {} for name in chosen}
     points = [(name, x, work) for name, (_, works) in chosen.items() for x, work in works.items()]
-    try:
-        must_be_writable(args.out)
-        for name, x, work in tqdm(points, desc="measuring", unit="point", disable=None):
-            found[name][x] = milliseconds(work, rounds, seconds)
-        if aside := set_aside(args.out, ["growth.json", *(f"growth-{name}.png" for name in chosen)]):
-            print(f"growth.py: an earlier run's files are now in {aside}", file=sys.stderr)
-        write_json(args.out / "growth.json", {"environment": environment(), "milliseconds": found})
-        for name, (label, _) in chosen.items():
-            medians = {
-                contestant: np.array([statistics.median(times[contestant]) for times in found[name].values()])
-                for contestant in ("scratchnet", "matrix products alone")
-            }
-            figure = plots.growth(f"Cost of a step: {name}", label, np.array(list(found[name])), medians)
-            plots.save(figure, args.out / f"growth-{name}.png")
-            print(f"{label}: milliseconds a step and network")
-            for i, x in enumerate(found[name]):
-                ours, floor = (medians[key][i] for key in medians)
-                print(f"  {x:>5}  scratchnet {ours:7.3f}  products {floor:7.3f}  ratio {ours / floor:.2f}")
-    except OSError as error:
-        print(f"growth.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"growth.py: interrupted; what was written is in {args.out}", file=sys.stderr)
-        return 130
-    return 0
+    must_be_writable(args.out)
+    for name, x, work in tqdm(points, desc="measuring", unit="point", disable=None):
+        found[name][x] = milliseconds(work, rounds, seconds)
+    if aside := set_aside(args.out, ["growth.json", *(f"growth-{name}.png" for name in chosen)]):
+        cli.complain(f"an earlier run's files are now in {aside}")
+    write_json(args.out / "growth.json", {"environment": environment(), "milliseconds": found})
+
+    lines = []
+    for name, (label, _) in chosen.items():
+        medians = {
+            contestant: np.array([statistics.median(times[contestant]) for times in found[name].values()])
+            for contestant in ("scratchnet", "matrix products alone")
+        }
+        figure = plots.growth(f"Cost of a step: {name}", label, np.array(list(found[name])), medians)
+        plots.save(figure, args.out / f"growth-{name}.png")
+        lines.append(f"{label}: milliseconds a step and network")
+        for x, ours, floor in zip(found[name], *medians.values(), strict=True):
+            lines.append(f"  {x:>5}  scratchnet {ours:7.3f}  products {floor:7.3f}  ratio {ours / floor:.2f}")
+    return 0 if cli.say("\n".join(lines)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -1,15 +1,20 @@
-"""scripts/benchmark.py as a person runs it. Nothing here depends on how fast anything is."""
+"""scripts/benchmark.py as a person runs it, and its parts. Nothing here depends on how fast anything is."""
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from scratchnet.lab.experiment import Run
+from scratchnet.lab.executors import cores
+from scratchnet.lab.experiment import Run, Settings, initialized
 
 pytest.importorskip("torch", reason="the benchmark compares with PyTorch")
 
@@ -38,12 +43,17 @@ def result(quick):
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    """The script as a module."""
+def speed(monkeypatch):
+    """The folder of the parts, as a package."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import benchmark
+    import speed
+    import speed.agreement
+    import speed.arms
+    import speed.author
+    import speed.floor
+    import speed.workers
 
-    return benchmark
+    return speed
 
 
 def test_quick_prints_a_table_and_leaves_a_figure_and_the_numbers(quick):
@@ -104,28 +114,112 @@ def runs(loss, networks=2, steps=60):
     return [Run(f"arm_{i}", 0, np.full(steps, loss), loss, 0.5) for i in range(networks)]
 
 
-def test_a_program_that_learns_something_else_is_refused(benchmark):
-    assert benchmark.check("it", runs(0.41), runs(0.4)) == pytest.approx(0.025)
+def test_a_program_that_learns_something_else_is_refused(speed):
+    check, wrong = speed.agreement.check, speed.agreement.Wrong
+    assert check("it", runs(0.41), runs(0.4)) == pytest.approx(0.025)
     for loss in (0.3, 0.5, np.nan):
-        with pytest.raises(benchmark.Wrong, match=r"it ends with a training loss of"):
-            benchmark.check("it", runs(loss), runs(0.4))
+        with pytest.raises(wrong, match=r"it ends with a training loss of"):
+            check("it", runs(loss), runs(0.4))
 
 
-def test_a_program_that_does_less_is_refused(benchmark):
-    with pytest.raises(benchmark.Wrong, match="trained 1 networks, and scratchnet 2"):
-        benchmark.check("it", runs(0.4, networks=1), runs(0.4))
-    with pytest.raises(benchmark.Wrong, match="another number of steps"):
-        benchmark.check("it", runs(0.4, steps=59), runs(0.4))
+def test_a_program_that_does_less_is_refused(speed):
+    check, wrong = speed.agreement.check, speed.agreement.Wrong
+    with pytest.raises(wrong, match="trained 1 networks, and scratchnet 2"):
+        check("it", runs(0.4, networks=1), runs(0.4))
+    with pytest.raises(wrong, match="another number of steps"):
+        check("it", runs(0.4, steps=59), runs(0.4))
 
 
-def test_the_arms_differ(benchmark):
-    from scratchnet.lab.experiment import Settings
-
-    arms = benchmark.chosen_arms(8)
+def test_the_arms_differ(speed):
+    arms = speed.arms.chosen_arms(8)
     assert len({arm.key for arm in arms}) == 8
-    weights = [benchmark.started(arm, 0, Settings()).theta for arm in arms]
+    weights = [initialized(arm, 0, Settings()).theta for arm in arms]
     for i, one in enumerate(weights):
         assert all(not np.array_equal(one, other) for other in weights[:i])
+
+
+def test_the_floor_computes_every_product_of_a_step_but_the_gradient_of_the_images(speed, monkeypatch):
+    shapes = []
+    matmul = np.matmul
+    step = speed.floor.products((7, 5, 3), 4, (2,))
+    monkeypatch.setattr(np, "matmul", lambda A, B, out: shapes.append((A.shape, B.shape)) or matmul(A, B, out=out))
+    step()
+    assert shapes == [
+        ((4, 7), (2, 7, 5)),  # XW, for a batch that both replicas share
+        ((2, 4, 5), (2, 5, 3)),
+        ((2, 5, 4), (2, 4, 3)),  # dW = Xᵀ dY
+        ((2, 4, 3), (2, 3, 5)),  # dX = dY Wᵀ
+        ((7, 4), (2, 4, 5)),
+    ]
+
+
+def test_each_worker_process_does_its_share_and_all_end(speed):
+    with speed.workers.Workers(2) as workers:
+        processes = workers.in_each(os.getpid)
+        assert len({*processes, os.getpid()}) == 3
+        assert list(workers.map(divmod, [(7, 2), (9, 4)])) == [(3, 1), (2, 1)]
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_end_at_once_where_their_work_is_not_wanted_any_more(speed):
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), speed.workers.Workers(1, threads=None) as workers:
+        workers.in_each(os.getpid)
+        workers.map(time.sleep, [(100,)])
+        raise KeyboardInterrupt
+    assert multiprocessing.active_children() == []
+    assert time.monotonic() - start < 50
+
+
+def test_a_worker_that_dies_is_reported_in_one_sentence(speed):
+    with pytest.raises(ChildProcessError, match="a worker process died"), speed.workers.Workers(1) as workers:
+        list(workers.map(os._exit, [(1,)]))
+
+
+def test_the_author_fills_every_arm_of_the_lesson_as_it_is_filled_here(speed):
+    import lesson
+    import torch
+
+    for arm in lesson.ARMS:
+        torch.manual_seed(0)
+        theirs = speed.author.lesson_network(arm.key, Settings())[0]
+        ours = initialized(arm, 0, Settings()).layers[0]
+        for A, B in ((theirs.weight.detach().numpy(), ours.W), (theirs.bias.detach().numpy(), ours.b)):
+            assert A.size == B.size
+            assert A.std() == pytest.approx(B.std(), rel=0.15 if B.ndim == 1 else 0.01), arm.key
+            assert A.mean() == pytest.approx(B.mean(), abs=0.3 * float(B.std()) + 1e-9), arm.key
+    with pytest.raises(ValueError, match="the arm lsuv has no counterpart in PyTorch"):
+        speed.author.lesson_network("lsuv", Settings())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for the processes in Linux's /proc")
+@pytest.mark.parametrize("workers", [1, cores() + 1], ids=["in the warm-up of scratchnet", "in that of PyTorch"])
+def test_ctrl_c_is_one_line_and_ends_the_workers(tmp_path, dataset, workers):
+    """scratchnet has a worker for each core at most; there are more only when PyTorch's have started too."""
+    command = [sys.executable, SCRIPT, "--quick", "--arms", "8", "--dataset", dataset.name, "--out", str(tmp_path)]
+    script = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 100
+    while spawned(script.pid) < workers and time.monotonic() < deadline and script.poll() is None:
+        time.sleep(0.02)
+    os.killpg(script.pid, signal.SIGINT)  # as a terminal does: to the script and its workers
+    out, err = script.communicate(timeout=100)
+    assert (script.returncode, out, err) == (130, "", "benchmark.py: interrupted\n")
+    assert spawned(script.pid) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def spawned(group):
+    """How many worker processes of multiprocessing belong to a process group."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            in_group = int((process / "stat").read_text().rpartition(")")[2].split()[2]) == group
+            count += in_group and b"spawn_main" in (process / "cmdline").read_bytes()
+        except OSError:  # it has ended meanwhile
+            continue
+    return count
 
 
 @pytest.mark.parametrize(
