@@ -23,7 +23,7 @@ from speed.workers import Workers
 from tqdm import tqdm
 
 from scratchnet.data import Dataset, load
-from scratchnet.lab.comparison import Unfinished, by_arm, compare
+from scratchnet.lab.comparison import by_arm, compare
 from scratchnet.lab.executors import cores
 from scratchnet.lab.experiment import Run, Settings
 
@@ -44,11 +44,7 @@ def main() -> int:
     version = pytorch_version()
     dataset = load("fashion-mnist", args.data_dir)
     settings, seeds = Settings(), range(args.seeds)
-    try:
-        ours = by_arm(compare(ARMS, dataset, settings, seeds=seeds))
-    except Unfinished as stopped:
-        cli.complain(stopped)
-        return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
+    ours = by_arm(compare(ARMS, dataset, settings, seeds=seeds))
     theirs = by_arm(pytorch_runs(dataset, settings, seeds))
 
     head = "| {} | scratchnet | PyTorch | apart, in standard errors |\n|---|---|---|---|"

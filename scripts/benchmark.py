@@ -20,7 +20,6 @@ The parts are in speed/: begin with contest.py.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
 import cli
 from speed.arms import chosen_arms
@@ -32,7 +31,6 @@ from speed.table import table
 from scratchnet.backend import resolve
 from scratchnet.data import load
 from scratchnet.files import must_be_writable, set_aside
-from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.experiment import Settings
 from scratchnet.report.results import write_json
 
@@ -63,15 +61,10 @@ def main() -> int:
     settings = Settings(epochs=args.epochs, device=resolve(args.device))
     dataset = load(args.dataset, args.data_dir)
     if args.quick:
-        images, labels = dataset.images[:QUICK_IMAGES], dataset.labels[:QUICK_IMAGES]
-        dataset = dataclasses.replace(dataset, images=images, labels=labels)
+        dataset = dataset.first(QUICK_IMAGES)
     arms, seeds = chosen_arms(args.arms), range(args.seeds)
     contest = Contest(arms, seeds, dataset, settings, rounds=args.repeats, quick=args.quick)
-    try:
-        contest.hold()
-    except Unfinished as stopped:
-        cli.complain(stopped)
-        return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
+    contest.hold()
 
     from speed.figure import draw  # now, since matplotlib takes memory, which has been measured
 

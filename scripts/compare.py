@@ -12,7 +12,6 @@ Prints tables and verdicts; writes figures, tables.txt and results.json.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 from functools import partial
 from typing import Any
@@ -77,9 +76,7 @@ def main() -> int:
     must_be_writable(args.out)
     dataset = load(args.dataset, args.data_dir)
     if args.quick:
-        dataset = dataclasses.replace(
-            dataset, images=dataset.images[:QUICK_IMAGES], labels=dataset.labels[:QUICK_IMAGES]
-        )
+        dataset = dataset.first(QUICK_IMAGES)
     settings = cli.settings(args, dataset, QUICK_EPOCHS if args.quick else EPOCHS)
     if args.device != "cpu":
         cli.complain(f"training on {describe(settings.device)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ class Dataset:
     test_images: np.ndarray  # (10000, 784) float32
     test_labels: np.ndarray  # (10000,) uint8
     classes: tuple[str, ...] = fashion_mnist.CLASSES
+
+    def first(self, n: int) -> Dataset:
+        """The same with the first n images to train on: for a quick look."""
+        return dataclasses.replace(self, images=self.images[:n], labels=self.labels[:n])
 
     @property
     def stand_in(self) -> bool:

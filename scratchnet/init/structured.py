@@ -27,7 +27,7 @@ def orthogonal(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> 
     gaussian = rng.standard_normal((*shape[:-2], max(n_in, n_out), min(n_in, n_out)))
     Q, R = np.linalg.qr(gaussian)
     Q = Q * np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
-    return gain * (Q if n_in >= n_out else Q.swapaxes(-1, -2))
+    return gain * (Q if n_in >= n_out else Q.mT)
 
 
 def sparse(shape: Shape, *, rng: np.random.Generator, k: int = 15, std: float = 1.0) -> np.ndarray:

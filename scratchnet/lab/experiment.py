@@ -159,11 +159,7 @@ def _with_phi(scheme: Any, settings: Settings) -> Any:
         return scheme
     if isinstance(scheme, partial) and "phi" in scheme.keywords:
         return scheme
-    return (
-        scheme
-        if isinstance(scheme, partial) and "phi" in scheme.keywords
-        else partial(scheme, phi=settings.activation())
-    )
+    return partial(scheme, phi=settings.activation())
 
 
 def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings) -> None:

@@ -34,7 +34,7 @@ def t_quantile(df: int, level: float = 0.95) -> float:
     2.776
     """
     if df < 1:
-        raise ValueError(f"Student's t distribution needs at least 1 degree of freedom, and {df} came")
+        raise ValueError(f"expected at least 1 degree of freedom for Student's t distribution, got {df}")
     theta = np.linspace(0, math.pi / 2, 100_001)
     density = np.cos(theta) ** (df - 1)
     share = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
@@ -46,7 +46,7 @@ def interval(values: ArrayLike, level: float = 0.95) -> Interval:
     x = np.asarray(values, dtype=np.float64)
     n = len(x)
     if n == 0:
-        raise ValueError("an interval needs at least one value, and none came")
+        raise ValueError("an interval needs at least one value, got none")
     if n == 1 or not np.isfinite(x).all():
         return Interval(float(x.mean()), math.nan, math.nan, math.nan)
     mean, std = float(x.mean()), float(x.std(ddof=1))
@@ -62,5 +62,5 @@ def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interv
     """
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if len(x) != len(y):
-        raise ValueError(f"pairs need as many values on both sides, and {len(x)} and {len(y)} came")
+        raise ValueError(f"pairs need as many values on both sides, got {len(x)} and {len(y)}")
     return interval(x - y, level)

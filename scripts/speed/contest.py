@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import os
@@ -104,8 +103,7 @@ class Contest:
         self.loads += [os.getloadavg()[0]] if hasattr(os, "getloadavg") else []
         ours = self.clock.turn("scratchnet", "scratchnet", self.scratchnet)
         self.last["scratchnet"] = last_losses(ours)
-        few = dataclasses.replace(self.dataset, images=self.dataset.images[:FEW], labels=self.dataset.labels[:FEW])
-        self.clock.turn("scratchnet_start", "scratchnet, start", partial(self.scratchnet, few))
+        self.clock.turn("scratchnet_start", "scratchnet, start", partial(self.scratchnet, self.dataset.first(FEW)))
         for variant in self.taking_part():
             train = partial(self.team(variant).train, variant, self.arms, self.seeds, self.settings)
             runs = self.clock.turn(variant.key, f"PyTorch, {variant.label}", train)
