@@ -159,6 +159,38 @@ class Forgetful(Tanh):
         return self.a.sum() * super().backward(dY)
 
 
+class NoAxes(Forgetful):
+    """Its parameter meets X without room for replica axes."""
+
+    def forward(self, X, train=False):
+        self.X = X
+        return X * self.a
+
+    def backward(self, dY):
+        np.sum(dY * self.X, axis=(-2, -1), keepdims=True, out=self.da[..., None])
+        return dY * self.a
+
+
+class Rebinds(PReLU):
+    def backward(self, dY):
+        self.da = np.sum(dY * np.minimum(self.X, 0), axis=(-2, -1))
+        return dY
+
+
+class ReturnsNothing(Tanh):
+    def backward(self, dY):
+        super().backward(dY)
+
+
+class CopiesTheta(SGD):
+    def step(self):
+        self.theta = self.theta - self.learning_rate * self.grad
+
+
+def rebinds_W(network, X, labels, *, rng):
+    network.layers[0].W = init.he_normal(network.layers[0].W.shape, rng=rng)
+
+
 def broken(**change):
     return dataclasses.replace(SETTINGS, **change)
 
@@ -170,14 +202,39 @@ def broken(**change):
         (SETTINGS, Arm("a", "mine", lambda shape, *, rng: np.zeros(3)), r"the initialization mine .*shape \(3,\)"),
         (SETTINGS, Arm("a", "mine", lambda shape, *, rng: 1 / 0), "ZeroDivisionError: division by zero .*line"),
         (SETTINGS, Arm("a", "mine", lambda shape, *, rng: exit(3)), "mine does not work: SystemExit: 3"),
-        (broken(activation=Forgetful), ARMS[0], "Forgetful does not work: its gradients differ between a network"),
+        (
+            broken(activation=Forgetful),
+            ARMS[0],
+            "Forgetful does not work: its gradients in a stack of three are not those",
+        ),
+        (broken(activation=NoAxes), ARMS[0], r"works alone and not in a stack of three .*a\[..., None, None\]"),
+        (broken(activation=Rebinds), ARMS[0], "backward left the gradient of 1.a as it was: fill it in place"),
+        (broken(activation=ReturnsNothing), ARMS[0], "ReturnsNothing.backward returned NoneType: it must return dX"),
+        (broken(optimizer=CopiesTheta), ARMS[0], "three steps left theta as it was: change it in place"),
+        (SETTINGS, Arm("a", "mine", preparation=rebinds_W), "the initialization mine .* 0.W is a new array: fill it"),
         (broken(activation=np.tanh), ARMS[0], "the activation tanh does not work: TypeError"),
         (broken(build=lambda *a, **k: "net"), ARMS[0], "expected a Network, got str"),
         (broken(build=lambda *a, **k: mlp([784, 5])), ARMS[0], r"expected logits of shape \(2, 10\), got \(2, 5\)"),
         (broken(build=lambda s, **k: mlp(s, dtype=np.float64)), ARMS[0], "expected parameters of float32"),
         (broken(optimizer=lambda theta, grad, learning_rate: 3), ARMS[0], "the optimizer .* does not work: Attribute"),
     ],
-    ids=["unfit", "shape", "raises", "exits", "no replicas", "no layer", "no network", "classes", "dtype", "no step"],
+    ids=[
+        "unfit",
+        "shape",
+        "raises",
+        "exits",
+        "no replicas",
+        "no axes",
+        "rebinds dA",
+        "no dX",
+        "rebinds theta",
+        "rebinds W",
+        "no layer",
+        "no network",
+        "classes",
+        "dtype",
+        "no step",
+    ],
 )
 def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(dataset, settings, arm, message):
     with pytest.raises(PartError, match=message) as error:

@@ -59,13 +59,14 @@ def named(text: str) -> Arm:
     """
     part = parts.find(text, INITIALIZATIONS | ALIASES, "initialization")
     function = parts.target(part)
-    key = text if ".py:" in text else parts.describe(part)
+    label = parts.describe(part)
+    key = text if ".py:" in text else label
     if next(iter(inspect.signature(function).parameters), None) == "network":
-        return Arm(key, key, preparation=part)
+        return Arm(key, label, preparation=part)
     bias = next((init.BIASES[name] for name in init.BIASES if init.SCHEMES[name] is function), None)
     if bias is not None and isinstance(part, partial):
         bias = partial(bias, **{k: v for k, v in part.keywords.items() if k in inspect.signature(bias).parameters})
-    return Arm(key, key, part, bias)
+    return Arm(key, label, part, bias)
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,15 @@ def _with_phi(scheme: Any, settings: Settings) -> Any:
 
 
 def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings) -> None:
-    """Do once what training will need: initialize the network by each arm, and take one step with two images.
+    """Do once what training will need: initialize the network by each arm, and take a few steps with two images.
 
-    Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. A network
-    that computes something else side by side with others than alone is found too.
+    Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. What would
+    train to the end without a word is found too: parameters that are replaced instead of changed in place, and layers
+    that compute something else side by side with others than alone.
     """
     training, _ = split(len(images), rng=stream(seed, "split"), validation=settings.validation)
     X, t = images[training[:SEEN]].astype(settings.dtype), labels[training[:SEEN]]
+    two = X[:2], t[:2]
     build, activation = parts.describe(settings.build), parts.describe(settings.activation)
     with np.errstate(all="ignore"):
         with _explained(f"the network {build} with the activation {activation}") as name:
@@ -181,30 +184,55 @@ def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndar
                 raise ValueError(f"expected parameters of {settings.dtype} without replicas, got {got}")
         for arm in arms:
             with _explained(f"the initialization {arm.label}"):
-                initial = initialized(arm, seed, settings, X, t)
+                for parameter, A, _ in parameters(initial := initialized(arm, seed, settings, X, t)):
+                    if not np.may_share_memory(A, initial.theta):
+                        raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
         with _explained(name):
-            network.theta[...] = initial.theta
-            shape, logits = (len(X[:2]), settings.sizes[-1]), network.forward(X[:2])
-            if np.shape(logits) != shape:
-                raise ValueError(f"expected logits of shape {shape}, got {np.shape(logits)}")
-            grad = _gradient(network, X[:2], t[:2], train=False).copy()
+            network.apply(init.linear(init.he_normal, rng=stream(seed, "weights")))
             stack = settings.network(stream(seed, "dropout")).replicate((3, 1))
-            stack.theta[...] = initial.theta
-            side_by_side = _gradient(stack, X[:2], t[:2], train=False)
+            stack.theta[...] = network.theta
+            grad = _gradient(network, *two, train=False, classes=settings.sizes[-1]).copy()
+            axes = (
+                "parameters may have replica axes in front, so use a number as a[..., None, None], a vector as "
+                "a[..., None, :], and sum over the last axes"
+            )
+            try:
+                side_by_side = _gradient(stack, *two, train=False, classes=settings.sizes[-1])
+            except Exception as error:
+                raise ValueError(f"it works alone and not in a stack of three ({parts.told(error)}): {axes}") from error
             if not np.allclose(side_by_side, grad, rtol=1e-3, atol=1e-3 * float(np.abs(grad).max()), equal_nan=True):
-                raise ValueError(
-                    "its gradients differ between a network alone and a stack of three: its arrays may have replica "
-                    "axes in front, so index parameters as a[..., None, :] and sum over the last axes"
-                )
-            _gradient(network, X[:2], t[:2], train=True)
+                raise ValueError(f"its gradients in a stack of three are not those that it has alone: {axes}")
+            _gradient(network, *two, train=True, classes=settings.sizes[-1])
         with _explained(f"the optimizer {parts.describe(settings.optimizer)}"):
-            _optimizer(settings, network).step()
+            before, optimizer = network.theta.copy(), _optimizer(settings, network)
+            for _ in range(3):
+                optimizer.step()
+            if settings.learning_rate > 0 and grad.any() and np.array_equal(before, network.theta):
+                raise ValueError("three steps left theta as it was: change it in place, theta -= …")
 
 
-def _gradient(network: Network, X: np.ndarray, labels: np.ndarray, train: bool) -> np.ndarray:
+def _gradient(network: Network, X: np.ndarray, labels: np.ndarray, *, train: bool, classes: int) -> np.ndarray:
+    """The gradient, layer by layer as `Network` does it, with a sentence for a layer that returns nothing or fills
+    nothing.
+    """
+    for layer in network.layers:
+        X = layer.forward(X, train=train)
+        if not isinstance(X, np.ndarray):
+            raise ValueError(f"{type(layer).__name__}.forward returned {type(X).__name__}: it must return Y")
+    if X.shape[-2:] != (len(labels), classes):
+        raise ValueError(f"expected logits of shape {(len(labels), classes)}, got {X.shape}")
     loss = CrossEntropy()
-    loss.forward(network.forward(X, train=train), labels)
-    network.backward(loss.backward(), need_dX=False)
+    loss.forward(X, labels)
+    network.grad[...] = np.nan  # backward has to overwrite it
+    dX = loss.backward()
+    for layer in reversed(network.layers):
+        dX = layer.backward(dX)
+        if not isinstance(dX, np.ndarray):
+            raise ValueError(f"{type(layer).__name__}.backward returned {type(dX).__name__}: it must return dX")
+    if np.isfinite(X).all():
+        for parameter, _, dA in parameters(network):
+            if np.isnan(dA).all() or not np.may_share_memory(dA, network.grad):
+                raise ValueError(f"backward left the gradient of {parameter} as it was: fill it in place, dA[...] = …")
     return network.grad
 
 

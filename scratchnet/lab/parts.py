@@ -16,6 +16,7 @@ import inspect
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -118,9 +119,9 @@ def told(error: BaseException, path: str | None = None) -> str:
         text = f"{type(error).__name__}: {text}".removesuffix(": ")
     if isinstance(error, SyntaxError):
         return text
-    package = str(Path(__file__).parent.parent)
+    others = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"), "<frozen")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        own = os.path.abspath(frame.filename) == path if path else not frame.filename.startswith((package, "<frozen"))
+        own = os.path.abspath(frame.filename) == path if path else not frame.filename.startswith(others)
         if own and "site-packages" not in frame.filename:
             return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"
     return text
