@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,15 +27,21 @@ from scratchnet.backend import describe
 from scratchnet.data import Dataset, load
 from scratchnet.files import must_be_writable, replacing, set_aside
 from scratchnet.lab import parts
-from scratchnet.lab.comparison import Unfinished, by_arm, compare
+from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compare
 from scratchnet.lab.experiment import Run, Settings, stream
 from scratchnet.report.results import results, write_json
-from scratchnet.report.tables import Comparison, table, verdicts
+from scratchnet.report.tables import LAST, Comparison, explanation, judged, table, verdicts
 
 # --- settings -------------------------------------------------------------------------------------------------
 
-EPOCHS, SEEDS = 2, 5
-QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 2, 6_000
+CHOSEN = Comparison("chosen-arms", "Chosen arms", ())  # those of --arms
+EPOCHS, SEEDS = 2, 10
+QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 5, 20_000
+
+
+# Everything that a run may write: the next run into the same folder moves all of it aside.
+OUTPUTS = [f"{comparison.key}.png" for comparison in (*COMPARISONS, CHOSEN)]
+OUTPUTS += ["samples.png", "uniform-distribution.png", "normal-distribution.png", "results.json", "tables.txt"]
 
 
 def arguments() -> argparse.Namespace:
@@ -46,7 +54,11 @@ def arguments() -> argparse.Namespace:
     add("--seeds", type=cli.whole(1), metavar="N", help=f"seeds of each arm (default {SEEDS})")
     add("--first-batches", type=cli.whole(1), default=100, metavar="N", help="batches in a figure (default 100)")
     add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
-    add("--quick", action="store_true", help=f"{QUICK_IMAGES:,} images, 1 epoch, 2 seeds: a look, not the lesson")
+    add(
+        "--quick",
+        action="store_true",
+        help=f"a look: {QUICK_IMAGES:,} images, {QUICK_EPOCHS} epoch, {QUICK_SEEDS} seeds",
+    )
     cli.add_settings_options(parser)
     cli.add_data_options(parser)
     cli.add_out_option(parser)
@@ -72,7 +84,7 @@ def main() -> int:
         return 0 if cli.say(listed()) else 1
     chosen = [c for c in COMPARISONS if c.key in args.comparisons or not args.comparisons]
     if args.arms:
-        chosen = [Comparison("chosen-arms", "Chosen arms", args.arms)]
+        chosen = [replace(CHOSEN, arms=args.arms)]
     must_be_writable(args.out)
     dataset = load(args.dataset, args.data_dir)
     if args.quick:
@@ -122,23 +134,25 @@ def show(
     The numbers are saved before anything is printed. False where standard output could not take the tables.
     """
     runs = by_arm(finished)
-    seeds = len(next(iter(runs.values())))
+    seeds = [run.seed for run in next(iter(runs.values()))]
+    judgement = judged(chosen, runs, [blind_accuracy(dataset.labels, seed, settings) for seed in seeds])
     look = f"a quick look at {len(dataset.images):,} images" if args.quick else ""
     note = "; ".join(filter(None, (settings.summary(), look)))
+    lessons = settings == Settings(device=settings.device) and not dataset.stand_in and not args.quick
     text = [
         f"{dataset.title}: {note}.",
-        f"Validation accuracy and last training batch's loss, mean ± standard deviation over {seeds} "
-        f"seed{'s' * (seeds > 1)} (seeds share split, batches and masks).",
+        f"Validation accuracy and training loss (mean of the last {LAST} batches):",
+        f"mean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}, paired in split, batches, masks.",
     ]
     for comparison in chosen:
-        text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs)]
-        text += [f"  → {sentence}" for sentence in verdicts(comparison, runs)]
+        text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs, lesson=lessons)]
+        text += [f"  → {sentence}" for sentence in verdicts(comparison, judgement)]
+    text += ["", explanation(judgement, len(seeds))]
 
-    names = [f"{comparison.key}.png" for comparison in chosen]
-    names += ["samples.png", "uniform-distribution.png", "normal-distribution.png", "results.json", "tables.txt"]
-    if aside := set_aside(args.out, names):
+    if aside := set_aside(args.out, OUTPUTS):
         cli.complain(f"an earlier run's files are now in {aside}")
-    write_json(args.out / "results.json", results(chosen, runs, dataset, settings, complete=complete))
+    found = results(chosen, runs, dataset, settings, judgement, complete=complete, command=sys.argv)
+    write_json(args.out / "results.json", found)
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))

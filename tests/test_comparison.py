@@ -12,7 +12,7 @@ from comparing import ARMS, SETTINGS, same
 from scratchnet import init
 from scratchnet.lab.comparison import Unfinished, by_arm, compare
 from scratchnet.lab.executors import stack_sizes
-from scratchnet.lab.experiment import Arm, Run, Settings
+from scratchnet.lab.experiment import Arm, Run, Settings, named, seen_rows
 from scratchnet.lab.parts import PartError
 
 
@@ -241,6 +241,26 @@ def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
     killer.join()
     assert not stopped.value.interrupted
     assert stopped.value.runs == []
+
+
+def test_arms_that_start_from_equal_weights_are_trained_once(dataset):
+    """he_normal, he_normal:a=0 and, for ReLU, edge_of_chaos are three names of one initialization."""
+    arms = [named(name) for name in ("he_normal", "lecun_normal", "he_normal:a=0", "edge_of_chaos")]
+    runs = by_arm(compare(arms, dataset, SETTINGS, seeds=[0, 1]))
+    assert list(runs) == ["he_normal", "lecun_normal", "he_normal:a=0", "edge_of_chaos"]
+    for seed in (0, 1):
+        assert runs["he_normal:a=0"][seed].training_loss is runs["he_normal"][seed].training_loss
+        assert runs["edge_of_chaos"][seed].training_loss is runs["he_normal"][seed].training_loss
+        assert not np.array_equal(runs["lecun_normal"][seed].training_loss, runs["he_normal"][seed].training_loss)
+
+
+def test_a_preparation_looks_at_images_that_differ_from_seed_to_seed():
+    """They are drawn from the seed's training images: the first 2000 sorted rows would be nearly the same for all."""
+    training = np.arange(48_000)
+    first, other, again = seen_rows(training, 0), seen_rows(training, 1), seen_rows(training, 0)
+    assert len(set(first)) == 2000
+    assert len(set(first) & set(other)) < 200
+    assert np.array_equal(first, again)
 
 
 # --- small things -----------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Datasets: what a row is, how the rows are split and put into batches, and when the stand-in is used."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,20 @@ def test_a_row_is_a_picture_flattened_from_0_to_1():
     assert X.dtype == np.float32
     assert X[1, 2 * 28 + 3] == X.max() == 1
     assert X.min() == 0
+
+
+def test_a_pixel_is_x_over_255_to_the_last_bit():
+    """Not x·(1/255), which rounds twice: 126 of the 256 levels would differ."""
+    levels = np.arange(256, dtype=np.uint8)
+    images = np.resize(levels, (1, 28, 28))
+    assert np.array_equal(pixels(images).ravel()[:256], levels.astype(np.float32) / np.float32(255))
+
+
+def test_the_digest_of_a_dataset_changes_with_any_pixel_or_label(dataset):
+    assert dataset.sha256 == dataset.first(6000).sha256 != dataset.first(5999).sha256
+    labels = dataset.labels.copy()
+    labels[7] += 1
+    assert dataclasses.replace(dataset, labels=labels).sha256 != dataset.sha256
 
 
 def test_no_images_make_no_rows():

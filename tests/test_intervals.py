@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from scratchnet.lab.intervals import interval, paired_difference, t_quantile
+from scratchnet.lab.intervals import holm, interval, judge, p_value, t_quantile
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 30, 100, 5000])
@@ -27,28 +27,15 @@ def test_the_interval_holds_the_true_mean_95_times_in_100(rng):
     assert abs(hits / 2000 - 0.95) < 5 * math.sqrt(0.95 * 0.05 / 2000)
 
 
-def test_pairs_cancel_what_both_share(rng):
-    shared = rng.normal(0, 100, size=6)
-    a, b = shared + 1 + rng.normal(0, 0.1, 6), shared + rng.normal(0, 0.1, 6)
-    assert paired_difference(a, b).excludes_zero
-    assert not interval(a).excludes_zero
-
-
 def test_one_value_has_no_spread():
     result = interval([5.0])
     assert result.mean == 5
     assert math.isnan(result.low)
-    assert not result.excludes_zero
 
 
-def test_a_value_that_is_no_number_leaves_nothing_known():
-    assert not interval([1.0, math.nan, 2.0]).excludes_zero
-    assert not interval([1.0, math.inf, 2.0]).excludes_zero
-
-
-def test_pairs_need_both_sides():
-    with pytest.raises(ValueError, match="3 and 2 came"):
-        paired_difference([1, 2, 3], [1, 2])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_value_that_is_no_number_leaves_nothing_known(bad):
+    assert math.isnan(interval([1.0, bad, 2.0]).low)
 
 
 def test_no_values_are_refused():
@@ -56,3 +43,52 @@ def test_no_values_are_refused():
         interval([])
     with pytest.raises(ValueError, match="at least 1 degree"):
         t_quantile(0)
+
+
+# --- tests of several differences -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 30])
+@pytest.mark.parametrize("shift", [0.0, 0.5, 3.0, 30.0])
+def test_p_value_equals_scipys(rng, n, shift):
+    x = rng.normal(shift, 1, size=n)
+    assert math.isclose(p_value(x), scipy.stats.ttest_1samp(x, 0).pvalue, rel_tol=1e-4)
+
+
+def test_differences_that_are_all_the_same_are_certain():
+    assert p_value([0.0, 0.0, 0.0]) == 1
+    assert p_value([2.0, 2.0, 2.0]) == 0
+
+
+def test_holm_compares_the_smallest_with_alpha_over_K_the_next_with_alpha_over_K_minus_1_and_stops():
+    assert holm([0.04, 0.01, 0.5, 0.03]) == [
+        (False, 0.05 / 3),
+        (True, 0.05 / 4),
+        (False, 0.05 / 3),
+        (False, 0.05 / 3),  # 0.03 > 0.05/3: nothing after it is rejected, though 0.04 < 0.05
+    ]
+    assert holm([0.01, 0.02]) == [(True, 0.025), (True, 0.05)]
+    assert holm([]) == []
+
+
+def test_an_interval_excludes_0_exactly_where_the_difference_is_established(rng):
+    for _ in range(300):
+        verdicts = judge({i: rng.normal(rng.choice([0, 0.5, 2]), 1, size=5) for i in range(6)})
+        for verdict in verdicts.values():
+            excludes = verdict.difference.low > 0 or verdict.difference.high < 0
+            assert excludes == verdict.established
+
+
+@pytest.mark.parametrize("differences", [[1.0], [1.0, 1.1], [1.0, math.nan, 1.1], [1.0, 2.0, math.inf]])
+def test_two_seeds_or_a_difference_that_is_no_number_are_not_judged(differences):
+    verdicts = judge({"few": differences, "enough": [1.0, 1.1, 0.9]})
+    assert math.isnan(verdicts["few"].p)
+    assert not verdicts["few"].established
+    assert verdicts["enough"].level == 0.95  # they do not count among the tests
+
+
+def test_seeds_are_paired(rng):
+    """What both arms of a seed share cancels in their difference."""
+    shared = rng.normal(0, 100, size=6)
+    a, b = shared + 1 + rng.normal(0, 0.1, 6), shared + rng.normal(0, 0.1, 6)
+    assert judge({"a-b": a - b})["a-b"].established

@@ -10,7 +10,7 @@ from scratchnet import init
 from scratchnet.data import load
 from scratchnet.lab.comparison import by_arm, compare
 from scratchnet.lab.experiment import Arm, Settings
-from scratchnet.report.tables import Comparison, table, verdicts
+from scratchnet.report.tables import Comparison, judged, table, verdicts
 
 SEEDS = range(5)
 VARIANTS = {
@@ -25,5 +25,5 @@ arms = tuple(Arm(name, name, init.he_normal) for name in VARIANTS)
 runs = []
 for arm in arms:
     runs += compare([arm], dataset, VARIANTS[arm.key], seeds=SEEDS)
-comparison = Comparison("variants", "Variants", arms)
-print(table(comparison, by_arm(runs)), *verdicts(comparison, by_arm(runs)), sep="\n")
+comparison, runs = Comparison("variants", "Variants", arms), by_arm(runs)
+print(table(comparison, runs), *verdicts(comparison, judged([comparison], runs)), sep="\n")

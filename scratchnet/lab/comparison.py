@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 
-from scratchnet.data import Dataset
+import numpy as np
+
+from scratchnet.data import Dataset, split
 from scratchnet.lab.executors import (
     CannotSend,
     Failed,
@@ -17,7 +20,7 @@ from scratchnet.lab.executors import (
     units_for_gpu,
     units_of,
 )
-from scratchnet.lab.experiment import Arm, Run, Settings, rehearse
+from scratchnet.lab.experiment import Arm, Run, Settings, rehearse, stream
 
 
 class Unfinished(Exception):
@@ -44,6 +47,8 @@ def compare(
     stderr says so. On a GPU everything is one stack, or several where memory asks for it. The numbers do not depend on
     any of this. Progress is shown on stderr if that is a terminal.
 
+    Arms that start from the same weights, such as `he_normal` and `kaiming_normal:a=0`, are trained once.
+
     Raises PartError, before training, where an arm or a part of the settings does not work; Unfinished, with the runs
     that are complete, where training stops early: on Ctrl-C, or where a worker process dies.
     """
@@ -54,7 +59,8 @@ def compare(
         raise ValueError(f"expected a key of its own for each arm, got {', '.join(keys)}")
     if not (arms and seeds):
         raise ValueError(f"expected at least one arm and one seed, got {len(arms)} arms and {len(seeds)} seeds")
-    rehearse(arms, seeds[0], dataset.images, dataset.labels, settings)
+    same = rehearse(arms, seeds[0], dataset.images, dataset.labels, settings)
+    arms = [arm for arm in arms if same[arm.key] == arm.key]
     steps = settings.steps(len(dataset.images))
     total = len(arms) * len(seeds) * steps
     title = f"training {len(arms) * len(seeds)} networks"
@@ -85,13 +91,15 @@ def compare(
                     runs += finished
             bar.update(total - bar.n)
         except KeyboardInterrupt as stopped:
-            raise Unfinished(str(stopped) or "interrupted", _sorted(runs, keys), interrupted=True) from stopped
+            raise Unfinished(str(stopped) or "interrupted", _every(runs, same, keys), interrupted=True) from stopped
         except (Failed, WorkerDied, MemoryError) as error:
-            raise Unfinished(str(error) or "out of memory", _sorted(runs, keys), interrupted=False) from error
-    return _sorted(runs, keys)
+            raise Unfinished(str(error) or "out of memory", _every(runs, same, keys), interrupted=False) from error
+    return _every(runs, same, keys)
 
 
-def _sorted(runs: list[Run], keys: list[str]) -> list[Run]:
+def _every(runs: list[Run], same: dict[str, str], keys: list[str]) -> list[Run]:
+    """The runs of every arm, those that start as another one does included, in the order of the seeds and arms."""
+    runs = [replace(run, arm=key) for run in runs for key in keys if same[key] == run.arm]
     return sorted(runs, key=lambda run: (run.seed, keys.index(run.arm)))
 
 
@@ -101,3 +109,13 @@ def by_arm(runs: Iterable[Run]) -> dict[str, list[Run]]:
     for run in sorted(runs, key=lambda run: run.seed):
         groups.setdefault(run.arm, []).append(run)
     return groups
+
+
+def blind_accuracy(labels: np.ndarray, seed: int, settings: Settings) -> float:
+    """The accuracy of always naming the commonest class of the training images, on the seed's validation images.
+
+    It is what a network reaches that learns from the labels alone, such as one of zeros, whose last bias learns the
+    classes' frequencies: not exactly 1/10, since the split is random.
+    """
+    training, validation = split(len(labels), rng=stream(seed, "split"), validation=settings.validation)
+    return float((labels[validation] == np.bincount(labels[training]).argmax()).mean())

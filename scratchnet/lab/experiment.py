@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import itertools
 import math
@@ -24,7 +25,7 @@ from scratchnet.optim import Adam, Optimizer
 from scratchnet.train import EVALUATION_BATCH, evaluate, fit
 
 # What random numbers are for. A stream depends on the seed and on its purpose alone, never on who ran first.
-PURPOSES = ("split", "weights", "order", "dropout")
+PURPOSES = ("split", "weights", "order", "dropout", "seen")
 
 # Images that a preparation looks at.
 SEEN = 2000
@@ -36,8 +37,8 @@ class Arm:
 
     `scheme(shape, rng=...) -> W` fills the weights of every Linear layer and `bias(shape, fan_in=..., rng=...)` the
     biases (None: 0). A scheme with a parameter `phi` is given the network's activation. Or
-    `preparation(network, X, labels, rng=...)` fills the whole network, looking at the first SEEN training images of
-    the seed. An activation's own parameters start as the activation has them.
+    `preparation(network, X, labels, rng=...)` fills the whole network, looking at SEEN training images of the seed. An
+    activation's own parameters start as the activation has them.
     """
 
     key: str
@@ -137,6 +138,11 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, PURPOSES.index(purpose)]))
 
 
+def seen_rows(training: np.ndarray, seed: int) -> np.ndarray:
+    """The SEEN rows of the seed's training images that a preparation looks at, drawn at random."""
+    return stream(seed, "seen").permutation(training)[:SEEN]
+
+
 def initialized(
     arm: Arm, seed: int, settings: Settings, images: np.ndarray | None = None, labels: np.ndarray | None = None
 ) -> Network:
@@ -163,17 +169,22 @@ def _with_phi(scheme: Any, settings: Settings) -> Any:
     return partial(scheme, phi=settings.activation())
 
 
-def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings) -> None:
+def rehearse(
+    arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings
+) -> dict[str, str]:
     """Do once what training will need: initialize the network by each arm, and take a few steps with two images.
 
+    Returns, for the key of each arm, that of the first arm with the same initial weights: usually its own.
     Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. What would
     train to the end without a word is found too: parameters that are replaced instead of changed in place, and layers
     that compute something else side by side with others than alone.
     """
     training, _ = split(len(images), rng=stream(seed, "split"), validation=settings.validation)
-    X, t = images[training[:SEEN]].astype(settings.dtype), labels[training[:SEEN]]
+    seen = seen_rows(training, seed)
+    X, t = images[seen].astype(settings.dtype), labels[seen]
     two = X[:2], t[:2]
     build, activation = parts.describe(settings.build), parts.describe(settings.activation)
+    same: dict[str, str] = {}
     with np.errstate(all="ignore"):
         with _explained(f"the network {build} with the activation {activation}") as name:
             network = settings.network(stream(seed, "dropout"))
@@ -182,11 +193,14 @@ def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndar
             if network.replicas or network.theta.dtype != settings.dtype:
                 got = f"{network.theta.dtype} and replicas {network.replicas}"
                 raise ValueError(f"expected parameters of {settings.dtype} without replicas, got {got}")
+        first: dict[bytes, str] = {}
         for arm in arms:
             with _explained(f"the initialization {arm.label}"):
-                for parameter, A, _ in parameters(initial := initialized(arm, seed, settings, X, t)):
+                initial = initialized(arm, seed, settings, X, t)
+                for parameter, A, _ in parameters(initial):
                     if not np.may_share_memory(A, initial.theta):
                         raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
+                same[arm.key] = first.setdefault(hashlib.sha256(initial.theta.data).digest(), arm.key)
         with _explained(name):
             network.apply(init.linear(init.he_normal, rng=stream(seed, "weights")))
             stack = settings.network(stream(seed, "dropout")).replicate((3, 1))
@@ -209,6 +223,7 @@ def rehearse(arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndar
                 optimizer.step()
             if settings.learning_rate > 0 and grad.any() and np.array_equal(before, network.theta):
                 raise ValueError("three steps left theta as it was: change it in place, theta -= …")
+    return same
 
 
 def _gradient(network: Network, X: np.ndarray, labels: np.ndarray, *, train: bool, classes: int) -> np.ndarray:
@@ -269,7 +284,7 @@ def train_stack(
     masks = [stream(s, "dropout") for s in seeds]
     network = settings.network(masks if len(seeds) > 1 else masks[0]).replicate((len(arms), len(seeds)))
     for s, seed in enumerate(seeds):
-        seen = like(training[s, :SEEN], images)
+        seen = like(seen_rows(training[s], seed), images)
         X, t = to_host(images[seen]), to_host(labels[seen])
         for a, arm in enumerate(arms):
             network.theta[a, s] = initialized(arm, seed, settings, X, t).theta

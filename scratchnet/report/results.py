@@ -15,8 +15,9 @@ import scratchnet
 from scratchnet.data import Dataset
 from scratchnet.files import replacing
 from scratchnet.lab.experiment import Run, Settings
+from scratchnet.lab.intervals import Verdict
 from scratchnet.lab.parts import describe
-from scratchnet.report.tables import Comparison
+from scratchnet.report.tables import Comparison, Pair, verdicts
 
 
 def results(
@@ -24,18 +25,23 @@ def results(
     runs: Mapping[str, Sequence[Run]],
     dataset: Dataset,
     settings: Settings,
+    judgement: Mapping[Pair, Verdict],
     *,
     complete: bool = True,
+    command: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything that the tables and figures show, ready for JSON: NaN and infinity are None.
 
-    Accuracies are shares from 0 to 1. Each list "[a seed]" is in the order of `settings.seeds`.
+    Accuracies are shares from 0 to 1, and the differences in verdicts are percentage points. Each list with a value
+    for each seed is in the order of `settings.seeds`.
     """
     held_out = round(len(dataset.images) * settings.validation)
     return {
         "complete": complete,
+        "command": list(command),
         "dataset": {
             "name": dataset.name,
+            "sha256": dataset.sha256,
             "stand_in": dataset.stand_in,
             "train": len(dataset.images) - held_out,
             "validation": held_out,
@@ -51,7 +57,8 @@ def results(
             "epochs": settings.epochs,
             "dtype": settings.dtype,
             "device": settings.device,
-            "seeds": max((len(some) for some in runs.values()), default=0),
+            "validation": settings.validation,
+            "seeds": sorted({run.seed for some in runs.values() for run in some}),
         },
         "environment": environment(),
         "comparisons": [
@@ -69,8 +76,21 @@ def results(
                     }
                     for arm in comparison.arms
                 ],
+                "verdicts": verdicts(comparison, judgement),
             }
             for comparison in comparisons
+        ],
+        "verdicts": [
+            {
+                "arms": list(pair),
+                "points": _number(verdict.difference.mean),
+                "low": _number(verdict.difference.low),
+                "high": _number(verdict.difference.high),
+                "level": _number(verdict.level),
+                "p": _number(verdict.p),
+                "established": verdict.established,
+            }
+            for pair, verdict in judgement.items()
         ],
     }
 

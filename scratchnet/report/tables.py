@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from scratchnet.lab.experiment import Arm, Run
-from scratchnet.lab.intervals import Interval, interval, paired_difference
+from scratchnet.lab.intervals import FEWEST, Interval, Verdict, interval, judge
 
 MANY = 4  # arms; more have too many pairs to read
-CHANCE = 0.1  # the accuracy of a blind guess among ten classes of equal size
+LAST = 100  # batches: a single batch's loss is noise, so a table shows the mean of so many
+SMALLEST = 0.5  # percentage points: a difference that is worth a sentence
+
+BLIND = "always naming the commonest class"
 
 
 @dataclass(frozen=True)
@@ -26,27 +27,28 @@ class Comparison:
     lesson: Mapping[str, tuple[float, float]] | None = None  # None: not a comparison of the lesson
 
 
-def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> str:
-    """The comparison in the lesson's terms: accuracy on the validation images, loss of the last training batch."""
-    rows = [["", "validation accuracy", "training loss"]]
-    if comparison.lesson is not None:
-        rows[0] += ["lesson: accuracy", "loss"]
+def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], *, lesson: bool = True) -> str:
+    """The comparison in the lesson's terms: accuracy on the validation images, mean loss of the LAST training batches.
+
+    `lesson`: with the lesson's own numbers, where it has some. Its loss is that of the last batch alone.
+    """
+    reported = comparison.lesson if lesson else None
+    rows = [["", "accuracy", f"loss, last {LAST}", *(["lesson", "its loss"] if reported is not None else [])]]
     for arm in comparison.arms:
         some = runs[arm.key]
         accuracy = interval([100 * run.validation_accuracy for run in some])
-        loss = interval([_last_loss(run) for run in some])
+        loss = interval([last_loss(run) for run in some])
         diverged = sum(run.diverged for run in some)
         row = [
             arm.label + (f" (diverged in {diverged} of {len(some)} seeds)" if diverged else ""),
             _plus_minus(accuracy, "{:.2f}", " %"),
             _plus_minus(loss, _loss_format(loss.mean), ""),
         ]
-        if comparison.lesson is not None:
-            reported = comparison.lesson.get(arm.key)
-            row += [f"{reported[0]:.3f} %", f"{reported[1]:.3f}"] if reported else ["–", "–"]
+        if reported is not None:
+            row += [f"{x:.3f}{unit}" for x, unit in zip(reported.get(arm.key, ()), (" %", ""), strict=False)]
         rows.append(row)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -59,44 +61,92 @@ def _loss_format(size: float) -> str:
     return "{:.3f}" if abs(size) < 100 else "{:.0f}" if abs(size) < 1e6 else "{:.3g}"
 
 
-def _last_loss(run: Run) -> float:
-    return float(run.training_loss[-1]) if len(run.training_loss) else math.nan
+def last_loss(run: Run) -> float:
+    """Mean training loss of the LAST batches."""
+    return float(run.training_loss[-LAST:].mean()) if len(run.training_loss) else math.nan
 
 
-def verdicts(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """One sentence for each pair of arms, or for a single arm against chance: only what the seeds allow.
+# --- verdicts -------------------------------------------------------------------------------------------------
 
-    Of more than MANY arms, the one with the best mean is compared with each of the others. It was chosen after the
-    fact, and among twenty intervals of 95 % one is expected to miss; so these are wider: 5 % divided by the number of
-    all pairs (Bonferroni), and hold together, whichever arm is chosen, in at least 95 % of cases.
+Pair = tuple[str, str]  # two arms' keys, or an arm's and BLIND
+
+
+def pairs(comparison: Comparison) -> list[Pair]:
+    """The pairs of arms that a comparison judges. They depend on the arms alone, and never on what came out.
+
+    Up to MANY arms: all pairs. More: the first arm, the reference, with each other. A single arm: with BLIND, a guess
+    that has looked at the training labels only.
     """
-    labels = {arm.key: arm.label for arm in comparison.arms}
-    accuracy = {key: [100 * run.validation_accuracy for run in runs[key]] for key in labels}
-    if len(labels) > MANY:
-        best = max(labels, key=lambda key: float(np.mean(accuracy[key])))
-        level, together = 1 - 0.05 / math.comb(len(labels), 2), "95 % for all pairs together"
-        return [
-            _sentence(labels[best], labels[key], paired_difference(accuracy[best], accuracy[key], level), together)
-            for key in sorted(labels, key=lambda key: -float(np.mean(accuracy[key])))
-            if key != best
-        ]
-    if len(labels) == 1:
-        [(key, label)] = labels.items()
-        above = interval([value - 100 * CHANCE for value in accuracy[key]])
-        return [_sentence(label, "a blind guess (10 %)", above)]
-    return [
-        _sentence(labels[a], labels[b], paired_difference(accuracy[a], accuracy[b]))
-        for a, b in itertools.combinations(labels, 2)
-    ]
+    keys = [arm.key for arm in comparison.arms]
+    if len(keys) == 1:
+        return [(keys[0], BLIND)]
+    if len(keys) > MANY:
+        return [(keys[0], key) for key in keys[1:]]
+    return list(itertools.combinations(keys, 2))
 
 
-def _sentence(a: str, b: str, difference: Interval, level: str = "95 %") -> str:
-    if math.isnan(difference.low):
-        return f"{a} and {b}: {difference.mean:+.2f} points with one seed, which shows nothing of the spread."
-    bounds = f"({level}: {difference.low:+.2f} to {difference.high:+.2f})"
-    if not difference.excludes_zero:
-        return f"{a} and {b} cannot be told apart: {difference.mean:+.2f} points {bounds}."
-    if difference.mean > 0:
-        return f"{a} is ahead of {b} by {difference.mean:.2f} points {bounds}."
-    bounds = f"({level}: {-difference.high:+.2f} to {-difference.low:+.2f})"
-    return f"{b} is ahead of {a} by {-difference.mean:.2f} points {bounds}."
+def judged(
+    comparisons: Sequence[Comparison], runs: Mapping[str, Sequence[Run]], blind: Sequence[float] = ()
+) -> dict[Pair, Verdict]:
+    """A verdict on every pair of a whole run, in percentage points of accuracy: all of them hold together (`judge`).
+
+    `blind` is BLIND's accuracy for each seed, from 0 to 1, for comparisons of a single arm. A pair that stands in two comparisons is judged once; two
+    arms that start from equal weights are not judged.
+    """
+    accuracy = {key: [100 * run.validation_accuracy for run in some] for key, some in runs.items()}
+    accuracy[BLIND] = [100 * share for share in blind]
+    differences: dict[Pair, list[float]] = {}
+    for pair in itertools.chain.from_iterable(pairs(comparison) for comparison in comparisons):
+        if (pair[1], pair[0]) not in differences and not _same(pair, runs):
+            differences[pair] = [a - b for a, b in zip(accuracy[pair[0]], accuracy[pair[1]], strict=True)]
+    return judge(differences)
+
+
+def _same(pair: Pair, runs: Mapping[str, Sequence[Run]]) -> bool:
+    """Whether two arms were trained once for both: `compare` then gives both the very same losses."""
+    return BLIND not in pair and all(
+        a.training_loss is b.training_loss for a, b in zip(runs[pair[0]], runs[pair[1]], strict=True)
+    )
+
+
+def verdicts(comparison: Comparison, judgement: Mapping[Pair, Verdict]) -> list[str]:
+    """One sentence for each pair of the comparison: only what the seeds allow."""
+    labels = {arm.key: arm.label for arm in comparison.arms} | {BLIND: BLIND}
+    sentences = []
+    for a, b in pairs(comparison):
+        if (b, a) in judgement:
+            a, b = b, a
+        if (a, b) in judgement:
+            sentences.append(_sentence(labels[a], labels[b], judgement[a, b]))
+        else:
+            sentences.append(f"{labels[a]} and {labels[b]} are the same: they start from equal weights.")
+    return sentences
+
+
+def _sentence(a: str, b: str, verdict: Verdict) -> str:
+    mean, _, low, high = verdict.difference
+    if math.isnan(verdict.p):
+        return f"{a} and {b}: {mean:+.2f} points; a verdict needs at least {FEWEST} seeds."
+    if mean < 0:
+        a, b, mean, low, high = b, a, -mean, -high, -low
+    bounds = f"{mean:.2f} points ({low:+.2f} to {high:+.2f})"
+    if max(-low, high) < SMALLEST:
+        return f"{a} and {b} differ by less than half a point: {bounds}."
+    if not verdict.established:
+        return f"{a} and {b} cannot be told apart: {bounds}."
+    small = ", a small difference" if mean < SMALLEST else ""
+    return f"{a} is ahead of {b} by {bounds}{small}."
+
+
+def explanation(judgement: Mapping[Pair, Verdict], seeds: int) -> str:
+    """What the verdicts' numbers mean, for below the tables."""
+    if seeds < FEWEST:
+        return (
+            f"No verdicts: they need at least {FEWEST} seeds, and there {'is one' if seeds == 1 else f'are {seeds}'}."
+        )
+    count = len(judgement)
+    together = f"all {count} verdicts of this run" if count > 1 else "the verdict"
+    return (
+        f"Verdicts: differences of accuracy, paired over {seeds} seeds, with their intervals.\n"
+        f'The chance of any wrong "ahead" in {together} is at most 5 % (Holm).'
+    )
