@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import textwrap
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -140,13 +141,14 @@ def show(
     note = "; ".join(filter(None, (settings.summary(), look)))
     lessons = settings == Settings(device=settings.device) and not dataset.stand_in and not args.quick
     text = [
-        f"{dataset.title}: {note}.",
+        textwrap.fill(f"{dataset.title}: {note}.", 80),
         f"Validation accuracy and training loss (mean of the last {LAST} batches):",
         f"mean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}, paired in split, batches, masks.",
     ]
     for comparison in chosen:
         text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs, lesson=lessons)]
-        text += [f"  → {sentence}" for sentence in verdicts(comparison, judgement)]
+        for sentence in verdicts(comparison, judgement):
+            text.append(textwrap.fill(sentence, 80, initial_indent="  → ", subsequent_indent="    "))
     text += ["", explanation(judgement, len(seeds))]
 
     if aside := set_aside(args.out, OUTPUTS):

@@ -79,6 +79,12 @@ def test_epochs_side_by_side_are_the_separate_epochs():
         assert all(np.array_equal(t[row], a) for t, a in zip(together, alone, strict=True))
 
 
+def test_one_generator_for_several_rows_of_indices_is_refused():
+    """It would put the rows in another order, and never the examples of a row."""
+    with pytest.raises(ValueError, match="need 3 generators, one for each row, got one"):
+        next(batches(np.arange(12).reshape(3, 4), 2, rng=np.random.default_rng(0)))
+
+
 def test_a_batch_needs_an_example(rng):
     with pytest.raises(ValueError, match="expected a batch size ≥ 1, got 0"):
         list(batches(np.arange(3), 0, rng=rng))

@@ -180,6 +180,18 @@ def test_prelu_equals_pytorch(rng, dtype):
     assert ours.forward(X).dtype == dtype
 
 
+@pytest.mark.parametrize(
+    ("layer", "value", "slope"),
+    [(ReLU(), 0.0, 0.0), (LeakyReLU(0.3), 0.0, 0.3), (PReLU(0.25), 0.0, 0.25), (ELU(0.7), 0.0, 0.7)],
+    ids=["ReLU", "LeakyReLU", "PReLU", "ELU"],
+)
+def test_a_kink_at_0_counts_as_the_left_side(layer, value, slope):
+    """As in PyTorch."""
+    X = np.zeros((1, 1))
+    assert layer.forward(X)[0, 0] == value
+    assert math.isclose(layer.backward(np.ones((1, 1)))[0, 0], slope)
+
+
 def test_selu_keeps_mean_0_and_variance_1(rng):
     """The fixed point that λ and α are made for: E[selu(z)] = 0 and E[selu(z)²] = 1 for z ~ N(0, 1)."""
     z = np.linspace(-10, 10, 2_000_001)

@@ -121,3 +121,13 @@ def test_wrong_labels_are_refused(labels, message):
 
 def test_an_empty_array_of_labels_is_accepted():
     check_labels(np.array([], dtype=np.uint8), CLASSES)
+
+
+def test_each_row_has_its_own_maximum():
+    """With one maximum for the whole array, exp of the other rows would underflow to 0 and log to −∞."""
+    Z = np.array([[0.0, 1.0, 2.0], [2000.0, 2001.0, 2002.0]])
+    P = softmax(Z)
+    np.testing.assert_allclose(P[0], P[1], rtol=1e-12)
+    loss = CrossEntropy()
+    assert math.isclose(loss.forward(Z, np.array([0, 0])), loss.forward(Z[:1], np.array([0])))
+    np.testing.assert_allclose(loss.backward(), P[:1] - [[1, 0, 0]], rtol=1e-12)

@@ -28,6 +28,19 @@ def test_sgd_is_its_formula(rng):
     np.testing.assert_allclose(theta, expected, rtol=1e-12)
 
 
+def test_sgd_is_plain_gradient_descent_by_default():
+    theta, grad = np.array([5.0]), np.array([1.0])
+    sgd = SGD(theta, grad, learning_rate=0.1)
+    for _ in range(3):
+        sgd.step()
+    assert math.isclose(theta[0], 5 - 3 * 0.1)
+
+
+def test_the_defaults_of_adam_are_the_papers():
+    adam = Adam(np.zeros(1), np.zeros(1))
+    assert (adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon) == (0.001, 0.9, 0.999, 1e-8)
+
+
 def test_adam_is_the_papers_algorithm(rng):
     """Kingma & Ba 2015, Algorithm 1, line by line."""
     alpha, beta1, beta2, epsilon = 0.01, 0.8, 0.99, 1e-8

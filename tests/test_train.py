@@ -231,6 +231,29 @@ def test_evaluate_counts_every_example_once(dataset):
     assert math.isclose(whole.loss, parts.loss, rel_tol=1e-5)
 
 
+def test_evaluate_sees_the_first_example(dataset):
+    """One example whose logits are certain and wrong: the accuracy is (n − 1)/n, and the loss says which it was."""
+    network = mlp([784, 10])
+    network.layers[0].b[...] = np.arange(10) == 3
+    images, labels = np.zeros((5, 784), np.float32), np.array([7, 3, 3, 3, 3], np.uint8)
+    assert math.isclose(evaluate(network, images, labels, batch_size=2).accuracy, 4 / 5)
+    losses = [evaluate(network, images[i : i + 1], labels[i : i + 1]).loss for i in range(5)]
+    assert math.isclose(evaluate(network, images, labels, batch_size=2).loss, np.mean(losses), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_no_epoch_trains_nothing_and_a_negative_number_is_refused(dataset, epochs):
+    network = lessons_network(np.float32)
+    before, adam = network.theta.copy(), Adam(network.theta, network.grad)
+    images, labels = dataset.images[:100], dataset.labels[:100]
+    rng = np.random.default_rng(0)
+    losses = fit(network, adam, images, labels, epochs=epochs, batch_size=100, rng=rng)
+    assert len(losses) == epochs
+    assert np.array_equal(before, network.theta) == (epochs == 0)
+    with pytest.raises(ValueError, match="expected a number of epochs ≥ 0, got -1"):
+        fit(network, adam, images, labels, epochs=-1, batch_size=100, rng=rng)
+
+
 def test_a_run_that_overflows_goes_on_and_says_so_in_its_losses(dataset):
     network = lessons_network(np.float32)
     network.theta *= 1e30
