@@ -4,9 +4,22 @@ import math
 
 import numpy as np
 import pytest
+import zoo
 
 from scratchnet.gradcheck import GradientError, gradcheck, numerical_gradient
-from scratchnet.layers import Linear, Tanh
+from scratchnet.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Identity,
+    LeakyReLU,
+    Linear,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from scratchnet.network import Network, mlp
 
 
@@ -114,7 +127,7 @@ def test_a_gradient_of_the_wrong_shape_is_caught(rng, X):
         def backward(self, dY):
             return super().backward(dY)[:, :2]
 
-    with pytest.raises(GradientError, match=r"dX has the shape \(5, 2\), and X has \(5, 4\)"):
+    with pytest.raises(GradientError, match=r"dX has the shape \(5, 2\), expected \(5, 4\)"):
         gradcheck(Wrong(), X, rng=rng)
 
 
@@ -124,7 +137,7 @@ def test_writing_into_the_incoming_gradient_is_caught(rng, X):
             dY *= 1 - self.Y**2
             return dY
 
-    with pytest.raises(GradientError, match="wrote into the array"):
+    with pytest.raises(GradientError, match="wrote into dY: neither may change"):
         gradcheck(Wrong(), X, rng=rng)
 
 
@@ -142,3 +155,72 @@ def test_float32_is_refused_because_differences_would_drown(rng, X):
         gradcheck(Tanh(), X.astype(np.float32), rng=rng)
     with pytest.raises(ValueError, match="got W in float32"):
         gradcheck(Linear(np.ones((4, 3), np.float32), np.zeros(3, np.float32)), X, rng=rng)
+
+
+# --- the zoo ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", zoo.ZOO)
+def test_every_wrong_layer_of_the_zoo_is_found_and_told_in_one_sentence(rng, name):
+    kind, sentence = zoo.ZOO[name]
+    X = rng.normal(size=(5, 4))
+    if name == "OneUnitForgotten":
+        X[:, 1:] *= 1e6
+    with pytest.raises(GradientError, match=sentence) as error:
+        gradcheck(zoo.build(kind, rng), X, rng=rng)
+    assert "\n" not in str(error.value)
+
+
+SCALES = [1e-6, 1e-3, 1.0, 1e3, 1e6]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale_of_parameters", SCALES)
+@pytest.mark.parametrize("name", zoo.RIGHT)
+def test_right_layers_pass_at_every_scale(rng, name, scale, scale_of_parameters):
+    gradcheck(zoo.RIGHT[name](rng, scale_of_parameters), scale * rng.normal(size=(5, 4)), rng=rng)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", [zoo.NoGradient, zoo.HalfAGradient, zoo.NotTransposed])
+def test_wrong_layers_fail_at_every_scale(rng, kind, scale):
+    with pytest.raises(GradientError, match="but finite differences give"):
+        gradcheck(zoo.build(kind, rng), scale * rng.normal(size=(5, 4)), rng=rng)
+
+
+ACTIVATIONS = [Identity, ReLU, LeakyReLU, PReLU, Tanh, Sigmoid, ELU, SELU, GELU, SiLU]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_every_activation_passes_at_every_scale(rng, kind, scale):
+    for _ in range(3):
+        gradcheck(kind(), scale * rng.normal(size=(5, 4)), rng=rng)
+
+
+def test_an_element_at_a_kink_is_named(rng, X):
+    X[2, 1] = 0
+    with pytest.raises(ValueError, match=r"X\[2, 1\] = 0 is at a kink: the slope is .* on its left and"):
+        gradcheck(ReLU(), X, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("layer", "X", "message"),
+    [
+        (np.tanh, np.ones((2, 2)), "expected a layer, got ufunc, which has no method forward"),
+        (Tanh(), np.ones(3), r"expected X of shape \(..., n, n_in\) with at least one example, got \(3,\)"),
+        (Tanh(), np.ones((0, 3)), "at least one example"),
+        (Tanh(), np.full((2, 2), np.nan), "gradcheck needs finite numbers, and X has others"),
+        (zoo.Scale(np.array([1e300, 1.0])), np.full((2, 2), 1e300), "forward returns values that are not finite here"),
+    ],
+    ids=["a function", "one axis", "no example", "NaN", "overflow"],
+)
+def test_what_cannot_be_checked_is_refused_in_one_sentence(rng, layer, X, message):
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match=message):
+        gradcheck(layer, X, rng=rng)
+
+
+def test_train_may_be_restricted_to_one_mode(rng, X):
+    gradcheck(zoo.WrongInTraining(), X, rng=rng, train=False)
+    with pytest.raises(GradientError, match="train=True"):
+        gradcheck(zoo.WrongInTraining(), X, rng=rng, train=True)

@@ -1,0 +1,364 @@
+"""A zoo of wrong layers, each with the sentence that gradcheck must say of it; the right ones stand beside them.
+
+Most are `Scale`, Y = X·a, or `Dense`, Y = XW, with one mistake each.
+"""
+
+import numpy as np
+
+from scratchnet.layers import Dropout, Layer, Linear, Tanh
+
+
+class Scale(Layer):
+    """Right: each unit has a factor of its own."""
+
+    params = {"a": 1}
+
+    def __init__(self, a):
+        self.a, self.da = a, np.empty_like(a)
+
+    def forward(self, X, train=False):
+        self.X = X
+        return X * self.a[..., None, :]
+
+    def backward(self, dY):
+        np.sum(dY * self.X, axis=-2, out=self.da)
+        return dY * self.a[..., None, :]
+
+
+class Dense(Layer):
+    """Right: Y = XW for a square W, so that a wrong transpose has the right shape."""
+
+    params = {"W": 2}
+
+    def __init__(self, W):
+        self.W, self.dW = W, np.empty_like(W)
+
+    def forward(self, X, train=False):
+        self.X = X
+        return X @ self.W
+
+    def backward(self, dY, need_dX=True):
+        np.matmul(self.X.mT, dY, out=self.dW)
+        return dY @ self.W.mT if need_dX else None
+
+
+ZOO = {}  # name → (class, what gradcheck says)
+
+
+def wrong(sentence):
+    def keep(kind):
+        ZOO[kind.__name__] = (kind, sentence)
+        return kind
+
+    return keep
+
+
+# --- wrong formulas -----------------------------------------------------------------------------------------------
+
+
+@wrong("dX.* is 0, but finite differences give")
+class NoGradient(Scale):
+    def backward(self, dY):
+        super().backward(dY)
+        return 0 * dY
+
+
+@wrong("da.* but finite differences give")
+class HalfAGradient(Scale):
+    def backward(self, dY):
+        dX = super().backward(dY)
+        self.da *= 0.5
+        return dX
+
+
+@wrong("da.* but finite differences give")
+class OneUnitForgotten(Scale):
+    """The others are a million times as large: relative to them the error is nothing."""
+
+    def backward(self, dY):
+        dX = super().backward(dY)
+        self.da[..., 0] = 0
+        return dX
+
+
+@wrong("da.* but finite differences give")
+class MeanInsteadOfSum(Scale):
+    def backward(self, dY):
+        np.mean(dY * self.X, axis=-2, out=self.da)
+        return dY * self.a[..., None, :]
+
+
+@wrong("dW.* but finite differences give")
+class TransposedGradient(Dense):
+    def backward(self, dY, need_dX=True):
+        np.matmul(dY.mT, self.X, out=self.dW)
+        return dY @ self.W.mT
+
+
+@wrong("dX.* but finite differences give")
+class NotTransposed(Dense):
+    def backward(self, dY, need_dX=True):
+        super().backward(dY)
+        return dY @ self.W
+
+
+@wrong("dX.* but finite differences give")
+class WrongSign(Tanh):
+    def backward(self, dY):
+        return -super().backward(dY)
+
+
+@wrong("dX.* but finite differences give")
+class RowsMixedUp(Tanh):
+    def backward(self, dY):
+        return super().backward(dY[..., ::-1, :])
+
+
+@wrong(r"dX has the shape \(5, 3\), expected \(5, 4\)")
+class ColumnMissing(Tanh):
+    def backward(self, dY):
+        return super().backward(dY)[..., :-1]
+
+
+@wrong("dX.* is nan")
+class NotANumber(Tanh):
+    def backward(self, dY):
+        return super().backward(dY) * np.nan
+
+
+@wrong("backward returned NoneType, and must return dX")
+class NothingReturned(Tanh):
+    def backward(self, dY):
+        super().backward(dY)
+
+
+# --- wrong only sometimes -----------------------------------------------------------------------------------------
+
+
+@wrong("dX.* but finite differences give .*, with train=True")
+class WrongInTraining(Tanh):
+    def forward(self, X, train=False):
+        self.train = train
+        return super().forward(X)
+
+    def backward(self, dY):
+        return super().backward(dY) * (2 if self.train else 1)
+
+
+@wrong("dX.* but finite differences give .*e")
+class WrongForOneExample(Tanh):
+    def backward(self, dY):
+        return super().backward(dY) * (2 if len(dY) == 1 else 1)
+
+
+@wrong("dW differs with need_dX=False")
+class WrongWithoutDX(Dense):
+    def backward(self, dY, need_dX=True):
+        if not need_dX:
+            self.dW[...] = 1
+            return None
+        return super().backward(dY)
+
+
+@wrong("dX differs where X and dY are not contiguous in memory")
+class WrongInAnotherOrder(Tanh):
+    def backward(self, dY):
+        return (dY.ravel(order="K") * (1 - self.Y * self.Y).ravel()).reshape(dY.shape)
+
+
+# --- replicas -----------------------------------------------------------------------------------------------------
+
+
+@wrong("it fails as a stack of three replicas|of a stack of three replicas")
+class SumsTheWrongAxis(Scale):
+    """README had it: right for one network, wrong for several."""
+
+    def forward(self, X, train=False):
+        self.X = X
+        return X * (self.a if self.a.ndim == 1 else self.a[..., None, :])
+
+    def backward(self, dY):
+        self.da[...] = (dY * self.X).sum(axis=0)
+        return dY * (self.a if self.a.ndim == 1 else self.a[..., None, :])
+
+
+@wrong("it fails as a stack of three replicas .* use a...., None, :. and sum over the last axes")
+class NoRoomForReplicas(Scale):
+    def forward(self, X, train=False):
+        self.X = X
+        return X * self.a
+
+    def backward(self, dY):
+        np.sum(dY * self.X, axis=-2, out=self.da)
+        return dY * self.a
+
+
+@wrong("dX of a stack of three replicas with a shared X differs")
+class AveragesASharedX(Dense):
+    def backward(self, dY, need_dX=True):
+        dX = super().backward(dY)
+        return dX if self.X.ndim == dX.ndim else np.broadcast_to(dX.mean(axis=0), dX.shape)
+
+
+@wrong("the output of a stack of three replicas differs")
+class MixesReplicas(Tanh):
+    def forward(self, X, train=False):
+        Y = super().forward(X)
+        return Y if X.ndim == 2 else Y - Y.mean(axis=0)
+
+
+# --- state --------------------------------------------------------------------------------------------------------
+
+
+@wrong("a second forward gives another output than a first one would")
+class FirstOutputKept(Tanh):
+    def forward(self, X, train=False):
+        self.first = getattr(self, "first", None)
+        if self.first is None or self.first.shape != X.shape:
+            self.first = super().forward(X)
+        return self.first.copy()
+
+
+@wrong("dX of a second round differs from that of a new object")
+class FirstInputKept(Tanh):
+    def forward(self, X, train=False):
+        Y = super().forward(X)
+        self.kept = getattr(self, "kept", Y)
+        return Y
+
+    def backward(self, dY):
+        return dY * (1 - self.kept * self.kept)
+
+
+@wrong("a second backward gives another dX than the first")
+class DoublesInTheSecondBackward(Tanh):
+    def backward(self, dY):
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.calls * super().backward(dY)
+
+
+@wrong("backward must fill da in place and add nothing to it")
+class Accumulates(Scale):
+    def backward(self, dY):
+        self.da += np.sum(dY * self.X, axis=-2)
+        return dY * self.a[..., None, :]
+
+
+@wrong("backward must fill da in place and add nothing to it")
+class NewGradientArray(Scale):
+    def backward(self, dY):
+        self.da = np.sum(dY * self.X, axis=-2)
+        return dY * self.a[..., None, :]
+
+
+@wrong("two evaluations of one X differ")
+class RandomInEvaluation(Dropout):
+    def forward(self, X, train=False):
+        return super().forward(X, train=True)
+
+
+@wrong("four calls with train=True drop the same units")
+class MaskDrawnOnce(Dropout):
+    def draw_mask(self, shape, dtype):
+        self.kept = getattr(self, "kept", {})
+        if shape not in self.kept:
+            self.kept[shape] = super().draw_mask(shape, dtype)
+        return self.kept[shape]
+
+
+@wrong("the mean over 300 calls with train=True is 0.[67].* times what evaluation gives")
+class NotScaled(Dropout):
+    def draw_mask(self, shape, dtype):
+        return (super().draw_mask(shape, dtype) > 0).astype(dtype)
+
+
+# --- writing where it must not ------------------------------------------------------------------------------------
+
+
+@wrong("wrote into X: neither may change")
+class WritesIntoX(Tanh):
+    def forward(self, X, train=False):
+        X *= 1.0 + 1e-9
+        return super().forward(X)
+
+
+@wrong("wrote into dY: neither may change")
+class WritesIntoDY(Tanh):
+    def backward(self, dY):
+        dY *= 1 - self.Y * self.Y
+        return dY
+
+
+@wrong("wrote into its own output Y")
+class WritesIntoItsOutput(Tanh):
+    def backward(self, dY):
+        dX = super().backward(dY)
+        self.Y *= 0
+        return dX
+
+
+@wrong("changed the parameter a: only an optimizer may")
+class LearnsByItself(Scale):
+    def backward(self, dY):
+        dX = super().backward(dY)
+        self.a -= 0.1 * self.da
+        return dX
+
+
+@wrong("a later call wrote into the Y that an earlier one returned")
+class ReusesItsOutput(Tanh):
+    def forward(self, X, train=False):
+        Y = super().forward(X)
+        self.buffer = getattr(self, "buffer", Y)
+        if self.buffer.shape != Y.shape:
+            self.buffer = Y
+        self.buffer[...] = Y
+        self.Y = Y.copy()
+        return self.buffer
+
+
+@wrong("a later call wrote into the dX that an earlier one returned")
+class ReusesItsGradient(Tanh):
+    def backward(self, dY):
+        dX = super().backward(dY)
+        self.buffer = getattr(self, "buffer", dX)
+        if self.buffer.shape != dX.shape:
+            self.buffer = dX
+        self.buffer[...] = dX
+        return self.buffer
+
+
+# --- parameters ---------------------------------------------------------------------------------------------------
+
+
+@wrong("Undeclared has a and da, and params does not name a")
+class Undeclared(Scale):
+    params = {}
+
+
+@wrong("dX.* but finite differences give")
+class StraightThrough(Layer):
+    """Its forward rounds, so its true gradient is 0; the one that is passed on is a choice, and gradcheck says so."""
+
+    def forward(self, X, train=False):
+        return np.round(X)
+
+    def backward(self, dY):
+        return dY
+
+
+def build(kind, rng):
+    """One of them, with random parameters."""
+    if issubclass(kind, Scale):
+        a = rng.normal(size=4) + 2
+        return kind(a)
+    if issubclass(kind, Dense):
+        return kind(rng.normal(size=(4, 4)))
+    return kind(0.4, rng=np.random.default_rng(1)) if issubclass(kind, Dropout) else kind()
+
+
+RIGHT = {
+    "Scale": lambda rng, scale: Scale(scale * (rng.normal(size=4) + 2)),
+    "Dense": lambda rng, scale: Dense(scale * rng.normal(size=(4, 4))),
+    "Linear": lambda rng, scale: Linear(scale * rng.normal(size=(4, 3)), scale * rng.normal(size=3)),
+}
