@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +25,9 @@ from scratchnet.lab.experiment import INITIALIZATIONS, Arm, Settings, named
 
 # What a user can cause, and what one sentence can explain.
 EXPECTED = (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError)
+
+# Seconds after SIGTERM or SIGHUP in which another one is ignored, so that what is finished can be saved.
+SAVING = 5.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -71,16 +76,9 @@ def _number(text: str) -> float:
         return math.nan
 
 
-class _Parser(argparse.ArgumentParser):
-    def print_help(self, file: Any = None) -> None:
-        """Print the help like results: argparse itself says nothing where standard output cannot take it."""
-        if not say(self.format_help(), end=""):
-            self.exit(1)
-
-
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser that prints the script's docstring as it stands."""
-    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def hidden(text: str) -> tuple[int, ...]:
@@ -114,7 +112,7 @@ def arms(text: str) -> tuple[Arm, ...]:
     A piece between commas that is only ARGUMENT=VALUE belongs to the name before it. Raises PartError.
     """
     if text.strip() == "all":
-        return tuple(named(name) for name in INITIALIZATIONS)
+        text = ",".join(dict.fromkeys(["he_normal", *INITIALIZATIONS]))  # the first is the reference of the verdicts
     names: list[str] = []
     for piece in filter(None, (piece.strip() for piece in text.split(","))):
         if names and "=" in piece and ":" not in piece:
@@ -123,7 +121,9 @@ def arms(text: str) -> tuple[Arm, ...]:
             names.append(piece)
     if not names:
         raise parts.PartError(f"expected names with commas between them, got {text!r}")
-    return tuple({arm.key: arm for arm in map(named, names)}.values())
+    chosen = list({arm.key: arm for arm in map(named, names)}.values())
+    labels = [arm.label for arm in chosen]
+    return tuple(arm if labels.count(arm.label) == 1 else replace(arm, label=arm.key) for arm in chosen)
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
@@ -194,26 +194,19 @@ def complain(message: object) -> None:
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
 
 
-def say(text: str, end: str = "\n") -> bool:
-    """Print results. False, and one line on stderr, where standard output cannot take them. A closed pipe is quiet."""
-    try:
-        print(text, end=end, flush=True)
-        return True
-    except BrokenPipeError:  # for example `| head`: the reader has seen enough
-        _silence_stdout()
-        return True
-    except OSError as error:
-        complain(f"standard output cannot be written ({error.strerror})")
-        _silence_stdout()
-        return False
+def say(text: str) -> bool:
+    """Print results. False where standard output does not take them; `run` will say why."""
+    print(text)
+    return _refused() is None
 
 
 def run(main: Callable[[], int]) -> None:
     """Run a script's `main` and end the process with its exit code: 0, 1 for a failure, 2 for wrong usage.
 
     Standard output may be closed, full, a pipe that nobody reads any more, or of an encoding that lacks some
-    characters: a script saves its results before it prints, so that none of this loses them. What standard error
-    cannot take is dropped: no message and no progress bar is worth failing for.
+    characters: a script saves its results before it prints, so that none of this loses them. What cannot be written
+    is dropped. For standard output that is a failure, but for a closed pipe (`| head`: the reader has seen enough);
+    for standard error nobody could be told.
     """
     _ready_streams()
     try:
@@ -222,8 +215,6 @@ def run(main: Callable[[], int]) -> None:
                 code = main()
             except SystemExit as exit:  # argparse: --help or wrong usage
                 code = exit.code if isinstance(exit.code, int) else 1
-            if not say("", end=""):  # what a reader's own functions have printed and Python kept back
-                code = code or 1
     except KeyboardInterrupt as stopped:
         complain(str(stopped) or "interrupted")
         code = exit_code(stopped)
@@ -232,8 +223,10 @@ def run(main: Callable[[], int]) -> None:
         code = 2
     except EXPECTED as error:
         complain(str(error) or type(error).__name__)
-        _silence_stdout()
         code = 1
+    if refused := _refused():
+        complain(f"standard output cannot be written ({refused.strerror})")
+        code = code or 1
     sys.exit(code)
 
 
@@ -243,7 +236,7 @@ def exit_code(stopped: BaseException | None) -> int:
 
 
 def _ready_streams() -> None:
-    """Open the streams that are closed, and let the others replace what their encoding lacks."""
+    """Open the streams that are closed, and let none fail, not even for a character that its encoding lacks."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -251,59 +244,63 @@ def _ready_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    sys.stderr = _dropping(sys.stderr)
+    sys.stdout, sys.stderr = _without_errors(sys.stdout), _without_errors(sys.stderr)
 
 
-class _Dropping(io.RawIOBase):
-    """A raw stream that drops what it cannot write: to a full disk, a closed pipe, a terminal that is gone."""
+class _Dropping(io.BufferedIOBase):
+    """The bytes of a text stream. What a full disk, a closed pipe or a lost terminal does not take is dropped."""
 
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream  # kept, since it closes its bytes when nobody uses it any more
+        self.bytes = getattr(stream.buffer, "raw", stream.buffer)  # `python -u` has nothing in between
+        self.error: OSError | None = None
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return self.raw.fileno()
+        return self.bytes.fileno()
 
     def isatty(self) -> bool:
-        return self.raw.isatty()
+        return self.bytes.isatty()
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
         try:
-            return self.raw.write(data)
-        except OSError:
-            return len(data)
+            while rest:
+                rest = rest[self.bytes.write(rest) or len(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
 
 
-def _dropping(stream: Any) -> Any:
-    """The text stream `stream`, without errors."""
-    raw = getattr(stream.buffer, "raw", stream.buffer)  # `python -u` has nothing between
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Dropping(raw)), encoding=stream.encoding, errors=stream.errors, line_buffering=True
-    )
+def _without_errors(stream: Any) -> Any:
+    by_line = stream.line_buffering or stream.write_through
+    dropping: Any = _Dropping(stream)
+    return io.TextIOWrapper(dropping, stream.encoding, errors="replace", line_buffering=by_line)
 
 
-def _silence_stdout() -> None:
-    """Nothing more is written to standard output, not even what Python has kept back for the end."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _refused() -> OSError | None:
+    """Why standard output has not taken everything, if that is an error: a closed pipe is none."""
+    sys.stdout.flush()
+    error = getattr(sys.stdout.buffer, "error", None)
+    return None if isinstance(error, BrokenPipeError) else error
 
 
 @contextmanager
 def _signals_as_ctrl_c() -> Iterator[None]:
     """SIGTERM and SIGHUP end a script as Ctrl-C does, where nobody has asked to ignore them (nohup).
 
-    Once is enough: a terminal that is closed sends SIGHUP twice, and the second must not stop the saving.
+    A second one within SAVING seconds is ignored: a terminal that is closed sends SIGHUP twice, and systemd SIGTERM and
+    SIGHUP.
     """
+    last = -math.inf
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for number_ in kept:
-            signal.signal(number_, signal.SIG_IGN)
-        raise Stopped(number)
+        nonlocal last
+        if time.monotonic() - last > SAVING:
+            last = time.monotonic()
+            raise Stopped(number)
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     kept = {}

@@ -1,0 +1,346 @@
+"""scripts/cli.py: results are saved before they are printed, and neither streams nor signals lose them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from scratchnet import init
+
+COMPARE = "scripts/compare.py"
+FILES = {"uniform-baseline.png", "samples.png", "uniform-distribution.png", "normal-distribution.png"}
+FILES |= {"results.json", "tables.txt"}
+FULL = "compare.py: standard output cannot be written (No space left on device)\n"
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="redirects by means of bash")
+needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGTERM and SIGHUP")
+
+
+def in_bash(redirection, *arguments, encoding="utf-8", **environment):
+    """`python ARGUMENTS REDIRECTION`, with the exit code of python even in a pipe."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'"$@" {redirection}', "bash", sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "", "PYTHONIOENCODING": encoding} | environment,
+        capture_output=True,
+        encoding=encoding,
+        timeout=120,
+    )
+
+
+# --- results where nobody can read them -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_run(tmp_path, dataset):
+    """Make the smallest comparison with this redirection; (finished process, names of the files that it has left)."""
+
+    def run(redirection, **options):
+        arguments = ("uniform-baseline", "--quick", "--seeds", 1, "--jobs", 1, "--hidden", "none")
+        done = in_bash(
+            redirection, COMPARE, *arguments, "--dataset", dataset.name, "--out", tmp_path / "out", **options
+        )
+        return done, {path.name for path in (tmp_path / "out").iterdir()}
+
+    return run
+
+
+@needs_bash
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_character_that_the_encoding_lacks_is_printed_as_a_question_mark(small_run, encoding):
+    done, files = small_run("", encoding=encoding)
+    assert (done.returncode, done.stderr, files) == (0, "", FILES)
+    assert "== Uniform baseline ==" in done.stdout
+    assert "\n  ? " in done.stdout  # an arrow
+
+
+@needs_bash
+@needs_full
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_full_standard_output_is_exit_code_1_and_the_results_are_in_their_files(small_run, unbuffered):
+    done, files = small_run("> /dev/full", PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr, files) == (1, FULL, FILES)
+
+
+@needs_bash
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_nothing_else(small_run, redirection):
+    done, files = small_run(redirection)
+    assert (done.returncode, done.stderr, files) == (0, "", FILES)
+    assert ("== Uniform baseline ==" in done.stdout) == (">&-" not in redirection.replace("2>&-", ""))
+
+
+@needs_bash
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_who_has_seen_enough_is_no_reason_to_complain(small_run, reader):
+    done, files = small_run(f"| {reader}")
+    assert (done.returncode, done.stderr, files) == (0, "", FILES)
+    assert len(done.stdout.splitlines()) == (1 if reader == "head -1" else 0)
+
+
+REDIRECTIONS = ["", ">&-", "2>&-", "<&-", "<&- >&- 2>&-", "| head -1", "| true", "2> /dev/full", "> /dev/full"]
+
+
+@needs_bash
+@needs_full
+@pytest.mark.parametrize("option", ["--list", "--help"])
+@pytest.mark.parametrize("redirection", REDIRECTIONS, ids=["open", *REDIRECTIONS[1:]])
+def test_list_and_help_are_printed_where_they_can_be(option, redirection):
+    done = in_bash(redirection, COMPARE, option)
+    full = redirection == "> /dev/full"
+    assert (done.returncode, done.stderr) == ((1, FULL) if full else (0, ""))
+    readable = redirection in ("", "2>&-", "<&-", "| head -1", "2> /dev/full")
+    assert done.stdout.startswith({"--list": "zeros-vs-ones ", "--help": "usage: compare.py "}[option] * readable)
+    assert readable or done.stdout == ""
+
+
+@needs_bash
+@needs_full
+def test_help_that_cannot_be_printed_is_exit_code_1_without_buffers_too():
+    done = in_bash("> /dev/full", COMPARE, "--help", PYTHONUNBUFFERED="1")
+    assert (done.returncode, done.stderr) == (1, FULL)
+
+
+# --- messages and exit codes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def script(tmp_path):
+    """The path of a script that is started by `cli.run` and has this body."""
+
+    def write(body):
+        lines = "".join(f"    {line}\n" for line in body.splitlines())
+        path = tmp_path / "script.py"
+        path.write_text(
+            "import os, signal, sys, time\n"
+            f"sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+            "import cli\nfrom scratchnet.lab.parts import PartError\n\n\n"
+            f"def main():\n{lines}\n\ncli.run(main)\n"
+        )
+        return path
+
+    return write
+
+
+ENDINGS = [
+    ("return 0", 0, ""),
+    ("raise ValueError('there is no such thing')", 1, "there is no such thing"),
+    ("open('/no/such/file')", 1, "[Errno 2] No such file or directory: '/no/such/file'"),
+    ("raise MemoryError", 1, "MemoryError"),
+    ("raise PartError('it does not fit')", 2, "it does not fit"),
+    ("cli.parser('').parse_args(['--jobs'])", 2, "error: unrecognized arguments: --jobs"),
+    ("raise KeyboardInterrupt", 130, "interrupted"),
+]
+
+
+@pytest.mark.parametrize(("body", "code", "message"), ENDINGS, ids=[body for body, *_ in ENDINGS])
+def test_what_a_user_can_cause_is_one_sentence_and_an_exit_code(script, python, body, code, message):
+    done = python(script(body))
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1:] == ([f"script.py: {message}"] if message else [])
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_the_program_shows_where_it_is(script, python):
+    done = python(script("return {}['here']"))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'here'" in done.stderr
+
+
+@needs_bash
+@needs_full
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2> >(true)", "> /dev/full 2> /dev/full"])
+@pytest.mark.parametrize(("body", "code"), [("return 3", 3), ("raise PartError('what')", 2), ("raise MemoryError", 1)])
+def test_messages_that_nobody_can_read_change_no_exit_code(script, redirection, body, code):
+    body = f"for _ in range(9):\n    cli.complain('so far so good')\n    time.sleep(0.01)\n{body}"
+    assert in_bash(redirection, script(body)).returncode == code
+
+
+@needs_bash
+@needs_full
+def test_what_a_readers_own_function_prints_stops_nothing_either(script):
+    done = in_bash("| true", script("time.sleep(0.1)\nprint('hello', flush=True)\nreturn 0"))
+    assert (done.returncode, done.stderr) == (0, "")
+    done = in_bash("> /dev/full", script("print('hello', flush=True)\ncli.complain('further on')\nreturn 0"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["script.py: further on", FULL.strip().replace("compare", "script")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="opens a terminal")
+def test_a_terminal_that_is_gone_takes_neither_results_nor_a_progress_bar_with_it(script, tmp_path):
+    """Writing to it fails with EIO. Nobody sees the exit code, either: 1, since the results were not printed."""
+    body = """
+print("ready", flush=True)
+signal.sigwait({signal.SIGUSR1})
+from tqdm import tqdm
+for _ in tqdm(range(3), mininterval=0, ncols=80):
+    cli.complain("so far so good")
+open("results", "w").close()
+return 0 if cli.say("results") else 1
+"""
+    path = script("signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})" + body)
+    terminal, other = os.openpty()
+    process = subprocess.Popen([sys.executable, path], cwd=tmp_path, stdin=other, stdout=other, stderr=other)
+    os.close(other)
+    assert os.read(terminal, 100) == b"ready\r\n"
+    os.close(terminal)
+    process.send_signal(signal.SIGUSR1)
+    try:
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "results").exists()
+
+
+# --- signals --------------------------------------------------------------------------------------------------
+
+LAUNCHER = """
+import os, signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN if name == sys.argv[1] else signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+WORK = """
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt as stopped:
+    time.sleep(0.2)
+    print("saved", flush=True)
+    raise
+"""
+
+
+def signalled(path, numbers, *, ignored="", wait_until="ready\n"):
+    """Start a script, send it these signals when it has printed `wait_until`; (exit code, the rest of stdout, stderr).
+
+    It ignores `ignored` from the start, and nothing else, whatever this process ignores.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, ignored, path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        try:
+            assert process.stdout.readline() == wait_until
+            for number in numbers:
+                process.send_signal(number)
+                time.sleep(0.05)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, stdout, stderr
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped by SIGTERM"), ("SIGHUP", 129, "stopped by SIGHUP")],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
+)
+def test_sigterm_and_sighup_end_a_script_as_ctrl_c_does(script, name, code, message):
+    done = signalled(script(WORK), [getattr(signal, name)])
+    assert done == (code, "saved\n", f"script.py: {message}\n")
+
+
+@needs_signals
+def test_a_second_one_does_not_stop_the_saving(script):
+    done = signalled(script(WORK), [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM])
+    assert done == (129, "saved\n", "script.py: stopped by SIGHUP\n")
+
+
+@needs_signals
+def test_a_second_ctrl_c_does(script):
+    code, stdout, stderr = signalled(script(WORK), [signal.SIGINT, signal.SIGINT])
+    assert (code, stdout, stderr) == (130, "", "script.py: interrupted\n")
+
+
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_was_ignored_stays_ignored(script, name):
+    body = "print('ready', flush=True)\ntime.sleep(0.3)\nreturn 7"
+    assert signalled(script(body), [getattr(signal, name)], ignored=name) == (7, "", "")
+
+
+# --- values ---------------------------------------------------------------------------------------------------
+
+VALUES = [
+    ("hidden", "256,128", (256, 128)),
+    ("hidden", "100x3", (100, 100, 100)),
+    ("hidden", "20×2, 5", (20, 20, 5)),
+    ("hidden", "none", ()),
+    ("hidden", "", None),
+    ("hidden", "20,", None),
+    ("hidden", "20x0", None),
+    ("hidden", "20x10001", None),
+    ("hidden", "-20", None),
+    ("positive", "1e-3", 0.001),
+    ("positive", "0", None),
+    ("positive", "inf", None),
+    ("positive", "1/2", None),
+    ("probability", "0", 0.0),
+    ("probability", "0.999", 0.999),
+    ("probability", "1", None),
+    ("probability", "nan", None),
+    ("whole(2)", "2", 2),
+    ("whole(2)", "1", None),
+    ("whole(2)", "2.0", None),
+]
+
+
+@pytest.fixture(scope="module")
+def parsed():
+    """What cli makes of VALUES, None for what it refuses."""
+    code = (
+        "import argparse, ast, sys\nsys.path.insert(0, 'scripts')\nimport cli\n"
+        "def value(parse, text):\n"
+        "    try:\n        return eval(f'cli.{parse}')(text)\n"
+        "    except argparse.ArgumentTypeError:\n        return None\n"
+        "print([value(*pair) for pair in ast.literal_eval(sys.argv[1])])\n"
+    )
+    pairs = [(parse, text) for parse, text, _ in VALUES]
+    done = subprocess.run([sys.executable, "-c", code, repr(pairs)], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return dict(zip(pairs, eval(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize(("parse", "text", "value"), VALUES, ids=[f"{parse} {text!r}" for parse, text, _ in VALUES])
+def test_a_value_is_what_it_says_or_refused(parsed, parse, text, value):
+    assert parsed[parse, text] == value
+
+
+LISTS = {
+    "he_normal": ["he_normal"],
+    "he_normal, lsuv ,": ["he_normal", "lsuv"],
+    "he_normal,HE_NORMAL,kaiming_normal": ["he_normal"],
+    "uniform:low=-1,high=1,he_normal": ["uniform:low=-1,high=1", "he_normal"],
+    "orthogonal:gain=1.3,orthogonal:gain=2,uniform:low=0,high=2": [
+        "orthogonal:gain=1.3",
+        "orthogonal:gain=2",
+        "uniform:low=0,high=2",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_a_list_of_arms_may_hold_commas_in_arguments(python, text):
+    code = "import sys\nsys.path.insert(0, 'scripts')\nimport cli\nprint([arm.key for arm in cli.arms(sys.argv[1])])"
+    done = python("-c", code, text)
+    assert done.stdout.strip() == repr(LISTS[text]), done.stderr
+
+
+def test_all_is_every_initialization_and_the_first_is_the_reference(python):
+    code = "import sys\nsys.path.insert(0, 'scripts')\nimport cli\nprint(*[arm.key for arm in cli.arms('all')])"
+    done = python("-c", code)
+    assert done.stdout.startswith("he_normal "), done.stderr
+    assert sorted(done.stdout.split()) == sorted([*init.SCHEMES, *init.PREPARATIONS])
