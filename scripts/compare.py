@@ -31,7 +31,7 @@ from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compare
 from scratchnet.lab.experiment import Run, Settings, stream
 from scratchnet.report.results import results, write_json
-from scratchnet.report.tables import LAST, Comparison, explanation, judged, table, verdicts
+from scratchnet.report.tables import LAST, Comparison, explanation, judged, last_loss, table, verdicts
 
 # --- settings -------------------------------------------------------------------------------------------------
 
@@ -158,12 +158,17 @@ def show(
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
-    figures(chosen, runs, dataset, args, note)
+    figures(chosen, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
     return cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
 
 
 def figures(
-    chosen: list[Comparison], runs: dict[str, list[Run]], dataset: Dataset, args: argparse.Namespace, note: str
+    chosen: list[Comparison],
+    runs: dict[str, list[Run]],
+    dataset: Dataset,
+    args: argparse.Namespace,
+    note: str,
+    answers: dict[str, list[str]],
 ) -> None:
     from tqdm import tqdm
 
@@ -178,32 +183,31 @@ def figures(
             "Uniform distribution",
             draws.uniform(-3, 3, 1000),
             lambda x: np.where((x >= -3) & (x < 3), 1 / 6, 0.0),
-            note="U(−3, 3): every value in the range is as likely as any other",
+            answer="U(−3, 3): every value in the range is as likely as any other",
         ),
         "normal-distribution": lambda: plots.histogram(
             "Normal distribution",
             draws.normal(size=1000),
             lambda x: np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
-            note="N(0, 1): values near the mean are likelier",
+            answer="N(0, 1): values near the mean are likelier",
         ),
     }
     for comparison in chosen:
-        curves = {
-            arm.label: np.array([run.training_loss[: args.first_batches] for run in runs[arm.key]])
-            for arm in comparison.arms
-        }
+        curves = {arm.label: np.array([run.training_loss for run in runs[arm.key]]) for arm in comparison.arms}
         if len(curves) <= len(plots.COLORS):
-            made[comparison.key] = partial(plots.losses, comparison.title, curves, note=note, **common)
+            answer = "\n".join(answers[comparison.key])
+            draw = partial(plots.losses, comparison.title, curves, answer=answer, first=args.first_batches)
         else:  # more lines than anyone can tell apart
             rows = {
                 arm.label: (
-                    curves[arm.label].mean(axis=1),
+                    np.array([last_loss(run) for run in runs[arm.key]]),
                     np.array([100 * run.validation_accuracy for run in runs[arm.key]]),
                 )
                 for arm in comparison.arms
             }
-            first = f"Training loss, mean of the first {args.first_batches} batches"
-            made[comparison.key] = partial(plots.ranking, comparison.title, rows, loss_label=first, note=note, **common)
+            label = f"Training loss, mean of the last {LAST} batches"
+            draw = partial(plots.ranking, comparison.title, rows, loss_label=label)
+        made[comparison.key] = partial(draw, note=note, **common)
     for name, figure in tqdm(made.items(), desc="drawing figures", disable=None):
         plots.save(figure(), args.out / f"{name}.png")
 

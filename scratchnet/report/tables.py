@@ -32,8 +32,8 @@ def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], *, lesson: 
 
     `lesson`: with the lesson's own numbers, where it has some. Its loss is that of the last batch alone.
     """
-    reported = comparison.lesson if lesson else None
-    rows = [["", "accuracy", f"loss, last {LAST}", *(["lesson", "its loss"] if reported is not None else [])]]
+    reported = comparison.lesson if lesson else {}
+    rows = [["", "accuracy", f"loss, last {LAST}", *(["lesson", "its loss"] if reported else [])]]
     for arm in comparison.arms:
         some = runs[arm.key]
         accuracy = interval([100 * run.validation_accuracy for run in some])
@@ -44,7 +44,7 @@ def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], *, lesson: 
             _plus_minus(accuracy, "{:.2f}", " %"),
             _plus_minus(loss, _loss_format(loss.mean), ""),
         ]
-        if reported is not None:
+        if reported:
             row += [f"{x:.3f}{unit}" for x, unit in zip(reported.get(arm.key, ()), (" %", ""), strict=False)]
         rows.append(row)
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
@@ -90,8 +90,8 @@ def judged(
 ) -> dict[Pair, Verdict]:
     """A verdict on every pair of a whole run, in percentage points of accuracy: all of them hold together (`judge`).
 
-    `blind` is BLIND's accuracy for each seed, from 0 to 1, for comparisons of a single arm. A pair that stands in two comparisons is judged once; two
-    arms that start from equal weights are not judged.
+    `blind` is BLIND's accuracy for each seed, from 0 to 1, for comparisons of a single arm. A pair that stands in two
+    comparisons is judged once; two arms that start from equal weights are not judged.
     """
     accuracy = {key: [100 * run.validation_accuracy for run in some] for key, some in runs.items()}
     accuracy[BLIND] = [100 * share for share in blind]
