@@ -8,36 +8,29 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
-from pathlib import Path
+import textwrap
+from dataclasses import dataclass
 
+import cli
 import numpy as np
 
-from scratchnet.data import DATASETS, Dataset, load
-from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.data import load
 from scratchnet.files import must_be_writable, replacing, set_aside
 from scratchnet.init import SCHEMES
-from scratchnet.init.expected import Measured, Theory, disagreements, measure, promises, theory
+from scratchnet.init.expected import Measured, Promise, Theory, disagreements, measure, promises, theory
 from scratchnet.lab.experiment import SEEN, Settings
 
 # --- settings -----------------------------------------------------------------------------------------------------
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--shape", type=_shape, default=(784, 256), metavar="INxOUT", help="inputs x units (default 784x256)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default 0)")
-    parser.add_argument(
-        "--dataset", choices=DATASETS, default="auto", help="images for the initializations that need data"
-    )
-    parser.add_argument("--data-dir", type=Path, help="folder of the four Fashion-MNIST files")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the results (default results)")
-    args = parser.parse_args(argv)
-    if args.seed < 0:
-        parser.error(f"argument --seed: expected an integer ≥ 0, got {args.seed}")
-    return args
+def arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("--shape", type=_shape, default=(784, 256), metavar="INxOUT", help="inputs x units (default 784x256)")
+    add("--seed", type=cli.whole(0), default=0, metavar="N", help="seed of the random numbers (default 0)")
+    cli.add_data_options(parser)
+    cli.add_out_option(parser)
+    return parser.parse_args()
 
 
 def _shape(text: str) -> tuple[int, int]:
@@ -50,111 +43,147 @@ def _shape(text: str) -> tuple[int, int]:
     return n_in, n_out
 
 
-# --- tables -------------------------------------------------------------------------------------------------------
+# --- one call -----------------------------------------------------------------------------------------------------
 
 
-def rows(shape: tuple[int, int], seed: int) -> tuple[list[list[str]], dict[str, np.ndarray], dict[str, Theory]]:
-    """The rows of the table, and the samples and theories of every scheme that fits this shape."""
-    head = ["scheme", "formula", "mean", "measured", "std", "measured", "bounds", "measured"]
-    table = [[*head, "norm", "measured", "zeros", "measured", "agree"]]
-    samples, theories = {}, {}
+def main() -> int:
+    args = arguments()
+    must_be_writable(args.out)
+    dataset = load(args.dataset, args.data_dir)
+    drawn, impossible = draw(args.shape, args.seed)
+    images, labels = dataset.images[:SEEN], dataset.labels[:SEEN]
+    prepared = promises(images, labels, sizes=Settings().sizes, rng=np.random.default_rng(args.seed))
+    n_in, n_out = args.shape
+    text = [
+        f"Weights of a layer of n_in = {n_in} inputs and n_out = {n_out} units: what each scheme",
+        "promises, and a sample of it.",
+        "",
+        aligned(sizes_table(drawn)),
+        *impossible,
+        "",
+        "norm: the largest singular value; for random matrices, its wide-layer limit.",
+        "",
+        aligned(entries_table(drawn)),
+        "",
+        "agree: yes, or the names of the numbers that are too far from the promise.",
+        "",
+        "Initializations that look at the data or the whole network:",
+        f"784-256-128-10, {SEEN:,} images of {dataset.title}.",
+        "",
+        aligned(preparations_table(prepared)),
+    ]
+    if aside := set_aside(args.out, ["schemes.txt", "schemes.png"]):
+        cli.complain(f"an earlier run's files are now in {aside}")
+    with replacing(args.out / "schemes.txt") as temporary:
+        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
+    printed = cli.say("\n".join(text))
+    figure(args, drawn)
+    printed = cli.say(f"\nschemes.txt and schemes.png are in {args.out}/") and printed
+    agree = all(p.kept for p in prepared) and not any(one.wrong for one in drawn.values())
+    if not agree:
+        cli.complain("some sample disagrees with its theory, see the columns named agree")
+    return 0 if agree and printed else 1
+
+
+# --- samples ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A scheme's promise and a sample of it."""
+
+    promised: Theory
+    W: np.ndarray
+    found: Measured
+    wrong: list[str]  # the names of the numbers that disagree
+
+
+def draw(shape: tuple[int, int], seed: int) -> tuple[dict[str, Drawn], list[str]]:
+    """A sample of each scheme, all from the same seed, and a line for each scheme that does not fit the shape."""
+    drawn, impossible = {}, []
     for name, scheme in SCHEMES.items():
         try:
             promised, W = theory(name, shape), scheme(shape, rng=np.random.default_rng(seed))
         except ValueError as error:  # sparse with fewer inputs than links
-            table.append([name, f"not for this shape: {error}"])
-            continue
-        samples[name], theories[name] = W, promised
-        wrong = disagreements(promised, W)
-        table.append([name, promised.formula, *_cells(promised, measure(W)), "yes" if not wrong else ", ".join(wrong)])
-    return table, samples, theories
+            impossible.append(f"{name}: not for this shape: {error}")
+        else:
+            drawn[name] = Drawn(promised, W, measure(W), disagreements(promised, W))
+    return drawn, impossible
 
 
-def _cells(promised: Theory, found: Measured) -> list[str]:
-    def bounds(x: Theory | Measured) -> str:
-        return f"{x.low:.4g} … {x.high:.4g}".replace("-inf … inf", "none")
+# --- tables -------------------------------------------------------------------------------------------------------
 
-    return [
-        *(f"{x.mean:+.5f}" for x in (promised, found)),
-        *(f"{x.std:.5f}" for x in (promised, found)),
-        *(bounds(x) for x in (promised, found)),
-        *(f"{x.spectral_norm:.3f}" for x in (promised, found)),
-        *(f"{x.zeros:.4f}" for x in (promised, found)),
-    ]
+
+def sizes_table(drawn: dict[str, Drawn]) -> list[list[str]]:
+    table = [["scheme", "formula", "std", "sample", "norm", "sample"]]
+    for name, one in drawn.items():
+        std = [f"{x.std:.5f}" for x in (one.promised, one.found)]
+        norm = [f"{x.spectral_norm:.3f}" for x in (one.promised, one.found)]
+        table.append([name, one.promised.formula, *std, *norm])
+    return table
+
+
+def entries_table(drawn: dict[str, Drawn]) -> list[list[str]]:
+    table = [["scheme", "mean", "sample", "max |w|", "sample", "zeros", "sample", "agree"]]
+    for name, one in drawn.items():
+        both = (one.promised, one.found)
+        mean = [f"{x.mean:+.5f}" for x in both]
+        largest = [f"{max(abs(x.low), abs(x.high)):.4g}".replace("inf", "none") for x in both]
+        zeros = [f"{x.zeros:.4f}" for x in both]
+        table.append([name, *mean, *largest, *zeros, ", ".join(one.wrong) or "yes"])
+    return table
+
+
+def preparations_table(prepared: list[Promise]) -> list[list[str]]:
+    table = [["initialization", "what it is for", "promised", "sample", "agree"]]
+    for p in prepared:
+        first, *more = textwrap.wrap(p.claim, 34)
+        table.append([p.name, first, f"{p.promised:.6g}", f"{p.measured:.6g}", "yes" if p.kept else "NO"])
+        table += [["", line, "", "", ""] for line in more]
+    return table
 
 
 def aligned(table: list[list[str]]) -> str:
-    full = [row for row in table if len(row) == len(table[0])]
-    widths = [max(len(row[column]) for row in full) for column in range(len(table[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=False)).rstrip() for row in table)
-
-
-def promises_table(dataset: Dataset, seed: int) -> tuple[list[list[str]], bool]:
-    found = promises(
-        dataset.images[:SEEN], dataset.labels[:SEEN], sizes=Settings().sizes, rng=np.random.default_rng(seed)
-    )
-    table = [["initialization", "what it is for", "promised", "measured", "agree"]]
-    for p in found:
-        table.append([p.name, p.claim, f"{p.promised:.6g}", f"{p.measured:.6g}", "yes" if p.kept else "NO"])
-    return table, all(p.kept for p in found)
-
-
-# --- one call -----------------------------------------------------------------------------------------------------
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = arguments(argv)
-    try:
-        must_be_writable(args.out)
-        dataset = load(args.dataset, args.data_dir)
-        table, samples, theories = rows(args.shape, args.seed)
-        prepared, kept = promises_table(dataset, args.seed)
-        n_in, n_out = args.shape
-        text = [
-            f"Weights of a layer of n_in = {n_in} inputs and n_out = {n_out} units: what each promises, and a sample.",
-            "norm: the largest singular value; for random matrices, its limit for wide layers.",
-            "",
-            aligned(table),
-            "",
-            f"Initializations that look at the data or the whole network: 784-256-128-10, {SEEN:,} images of "
-            f"{dataset.title}.",
-            "",
-            aligned(prepared),
-        ]
-        print("\n".join(text))
-        if aside := set_aside(args.out, ["schemes.txt", "schemes.png"]):
-            print(f"schemes.py: an earlier run's files are now in {aside}", file=sys.stderr)
-        with replacing(args.out / "schemes.txt") as temporary:
-            temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
-        picture(args, samples, theories)
-    except (FashionMNISTUnavailable, OSError, MemoryError, ValueError) as error:
-        print(f"schemes.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"schemes.py: interrupted; what was written is in {args.out}", file=sys.stderr)
-        return 130
-    agree = kept and all(row[-1] == "yes" for row in table[1:] if len(row) == len(table[0]))
-    if not agree:
-        print("schemes.py: some sample disagrees with its theory, see the last column", file=sys.stderr)
-    return 0 if agree else 1
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table)
 
 
 # --- figure -------------------------------------------------------------------------------------------------------
 
 
-def picture(args: argparse.Namespace, samples: dict[str, np.ndarray], theories: dict[str, Theory]) -> None:
-    from scratchnet.report import plots  # imports matplotlib, which the tables do not need
+def figure(args: argparse.Namespace, drawn: dict[str, Drawn]) -> None:
+    from scratchnet.report import plots  # matplotlib: only now, since the tables need none of it
 
-    labels = {name: f"{name}\n{theories[name].formula}" for name in samples}
-    title = f"Weights of a layer of {args.shape[0]} inputs and {args.shape[1]} units"
-    figure = plots.histograms(
-        title,
-        {labels[name]: W for name, W in samples.items()},
-        {labels[name]: theories[name].density for name in samples},
+    rows = {_label(names, drawn): drawn[names[0]] for names in same(drawn)}
+    n_in, n_out = args.shape
+    made = plots.histograms(
+        f"Weights of a layer of n_in = {n_in} inputs and n_out = {n_out} units",
+        {label: one.W for label, one in rows.items()},
+        {label: one.promised.density for label, one in rows.items()},
+        note=f"seed {args.seed}; schemes joined by = draw the same weights",
     )
-    plots.save(figure, args.out / "schemes.png")
-    print(f"\nschemes.txt and schemes.png are in {args.out}/")
+    plots.save(made, args.out / "schemes.png")
+
+
+def same(drawn: dict[str, Drawn]) -> list[list[str]]:
+    """The schemes in groups that draw the same weights from the same seed, up to rounding."""
+    groups: list[list[str]] = []
+    for name, one in drawn.items():
+        for group in groups:
+            if np.allclose(one.W, drawn[group[0]].W, rtol=1e-9, atol=0):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return groups
+
+
+def _label(names: list[str], drawn: dict[str, Drawn]) -> str:
+    formulas = dict.fromkeys(drawn[name].promised.formula for name in names)
+    first = drawn[names[0]].promised
+    zeros = f", {100 * first.zeros:.3g} % are 0" if first.zeros and first.density else ""
+    return "\n".join(["\n= ".join(names), *formulas, f"σ = {first.std:.3g}{zeros}"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)
