@@ -9,11 +9,11 @@ import torch
 from scratchnet import init
 from scratchnet.init.meanfield import (
     chi,
-    depth_scale,
     edge_of_chaos,
     expectation,
     fixed_point,
     gain,
+    gradient_depth_scale,
     second_moment,
     slope_moment,
     variance_map,
@@ -137,10 +137,12 @@ def test_the_walk_to_a_fixed_point_ends_there_or_at_0_or_at_infinity():
 
 def test_depth_scale_is_one_over_log_chi_and_infinite_on_the_edge():
     q = fixed_point(Tanh(), sigma_w=1.1, sigma_b=0.3)
-    assert math.isclose(depth_scale(Tanh(), sigma_w=1.1, sigma_b=0.3), -1 / math.log(chi(Tanh(), q, sigma_w=1.1)))
-    assert depth_scale(ReLU(), sigma_w=math.sqrt(2)) == math.inf
-    assert math.isclose(depth_scale(ReLU(), sigma_w=1.0), 1 / math.log(2), rel_tol=1e-9)
-    assert math.isclose(depth_scale(ReLU(), sigma_w=2.0), 1 / math.log(2), rel_tol=1e-9)
+    assert math.isclose(
+        gradient_depth_scale(Tanh(), sigma_w=1.1, sigma_b=0.3), -1 / math.log(chi(Tanh(), q, sigma_w=1.1))
+    )
+    assert gradient_depth_scale(ReLU(), sigma_w=math.sqrt(2)) == math.inf
+    assert math.isclose(gradient_depth_scale(ReLU(), sigma_w=1.0), 1 / math.log(2), rel_tol=1e-9)
+    assert math.isclose(gradient_depth_scale(ReLU(), sigma_w=2.0), 1 / math.log(2), rel_tol=1e-9)
 
 
 # --- fifty layers: the lesson in one test ---

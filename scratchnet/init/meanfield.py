@@ -3,16 +3,18 @@
 A layer's output is y_j = Σ_k x_k w_kj + b_j. Draw w ~ N(0, σ_w²/n_in) and b ~ N(0, σ_b²). In a wide layer the sum has
 many independent terms, so y_j is nearly normal, with variance
 
-    q_next = σ_w² E[φ(√q z)²] + σ_b²,        z ~ N(0, 1),
+    q_next = V(q) = σ_w² E[φ(√q z)²] + σ_b²,        z ~ N(0, 1),
 
 where q is the variance of the outputs of the layer before, and φ the activation between the two, x = φ(√q z) (Poole,
-Lahiri, Raghu, Sohl-Dickstein & Ganguli 2016, NeurIPS, eq. 3). On the way back, each layer multiplies the mean square of
-a gradient by
+Lahiri, Raghu, Sohl-Dickstein & Ganguli 2016, NeurIPS, eq. 3). On the way back, layers of equal width multiply the mean
+square of a gradient by
 
     χ = σ_w² E[φ'(√q z)²]
 
 (Schoenholz, Gilmer, Ganguli & Sohl-Dickstein 2017, ICLR, eq. 5 and §4). A good scale of the weights keeps q the same
 from layer to layer and χ near 1. The functions below compute these expectations and solve for the scale.
+
+All of this is without dropout. Dropout with probability p multiplies E[φ²] and E[φ'²] by 1/(1 − p).
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ Activation = Any
 
 FAR = 12.0  # standard deviations; farther out the normal density is below 1e-31
 NODES = 300  # points of the quadrature on each smooth piece
+TINY, HUGE = 1e-100, 1e12  # stand for a signal's size in the limits q → 0 and q → ∞
+SAME = 1e-9  # what differs from 1 by no more than this counts as 1: errors of the quadrature are smaller
 
 
 def expectation(f: Callable[[np.ndarray], np.ndarray], *, kinks: Sequence[float] = (0.0,)) -> float:
@@ -65,12 +69,13 @@ def second_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (
 def slope_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (0.0,)) -> float:
     """E[φ'(√q z)²]: the factor on the mean square of a gradient when it passes back through φ.
 
-    If `phi` is a layer, φ' is its own backward pass; if it is a plain function, φ' is a central difference.
+    If `phi` is a layer, φ' is its own backward pass; if it is a plain function, φ' is a difference of its values. At
+    q = 0 this is the limit for a very small signal: ½ for ReLU, since half of the signal is on either side of the kink.
     """
     if not q >= 0:
         raise ValueError(f"expected a variance q ≥ 0, got q = {q}")
-    root = math.sqrt(q)
-    return expectation(lambda z: _derivative(phi)(root * z) ** 2, kinks=[k / root for k in kinks] if root else kinks)
+    root = math.sqrt(q) or TINY
+    return expectation(lambda z: _derivative(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
 
 
 def gain(phi: Activation, *, kinks: Sequence[float] = (0.0,)) -> float:
@@ -94,9 +99,9 @@ def gain(phi: Activation, *, kinks: Sequence[float] = (0.0,)) -> float:
     >>> print(f"{gain(lambda z: z):.4f} {gain(lambda z: np.log1p(np.exp(z))):.4f}")  # linear, softplus
     1.0000 1.0419
 
-    PyTorch's `calculate_gain` differs. It has 5/3 for tanh, which is 5 % more and saturates; 1 for sigmoid, a
-    placeholder; and 3/4 for SELU, with which the mean square falls to 0.024 after 50 layers. It lacks ELU, GELU and
-    SiLU.
+    PyTorch's `calculate_gain` differs. It has 5/3 for tanh, which is 5 % more, and with which q settles at 1.18 instead
+    of 1; 1 for sigmoid, a placeholder; and 3/4 for SELU, with which q falls from 1 to 0.024 in 50 layers. It lacks ELU,
+    GELU and SiLU.
     """
     moment = second_moment(phi, kinks=kinks)
     if not (moment > 0 and math.isfinite(moment)):
@@ -104,53 +109,198 @@ def gain(phi: Activation, *, kinks: Sequence[float] = (0.0,)) -> float:
     return 1 / math.sqrt(moment)
 
 
+# --- one signal -----------------------------------------------------------------------------------------------
+
+
 def variance_map(
     phi: Activation, q: float, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
 ) -> float:
-    """q_next = σ_w² E[φ(√q z)²] + σ_b²: the variance of a layer's outputs, if q is that of the layer before."""
+    """V(q) = σ_w² E[φ(√q z)²] + σ_b²: the variance of a layer's outputs, if q is that of the layer before."""
     return sigma_w**2 * second_moment(phi, q, kinks=kinks) + sigma_b**2
 
 
-def chi(phi: Activation, q: float, *, sigma_w: float, kinks: Sequence[float] = (0.0,)) -> float:
-    """χ = σ_w² E[φ'(√q z)²]: each layer multiplies the mean square of a gradient by χ on the way back.
+def variance_slope(phi: Activation, q: float, *, sigma_w: float, kinks: Sequence[float] = (0.0,)) -> float:
+    """V'(q) = σ_w² E[φ(√q z)·φ'(√q z)·z]/√q: the slope of `variance_map`, by the chain rule.
 
-    If χ < 1, gradients vanish, and the signals of two inputs become alike. If χ > 1, gradients explode, and the signals
-    of two inputs become different.
+    Each layer multiplies a small error in q by V'(q). So where q = V(q), errors shrink from layer to layer if
+    |V'(q)| < 1, and the fixed point is stable. They grow if |V'(q)| > 1. ReLU and LeakyReLU are neutral under He's
+    rule: V'(q) = 1 at every q, and errors stay as they are.
+    """
+    if not q > 0:
+        raise ValueError(f"expected a variance q > 0, got q = {q}")
+    root = math.sqrt(q)
+
+    def product(z: np.ndarray) -> np.ndarray:
+        slope = _derivative(phi)(root * z)
+        return _function(phi)(root * z) * slope * z
+
+    return sigma_w**2 * expectation(product, kinks=[k / root for k in kinks]) / root
+
+
+def chi(phi: Activation, q: float, *, sigma_w: float, kinks: Sequence[float] = (0.0,)) -> float:
+    """χ = σ_w² E[φ'(√q z)²]: what a layer of as many units as inputs does to the mean square of a gradient.
+
+    If χ < 1, gradients vanish on their way back; if χ > 1, they explode. Where q = V(q), χ is also the slope of
+    `correlation_map` at c = 1: if χ > 1, the signals of two inputs that are nearly equal become different. For other
+    widths see `gradient_factor`.
     """
     return sigma_w**2 * slope_moment(phi, q, kinks=kinks)
+
+
+def gradient_factor(
+    phi: Activation, q: float, *, sigma_w: float, n_in: int, n_out: int, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """χ·n_out/n_in: the factor on the mean square of a gradient that goes back through W: (n_in, n_out), and then φ.
+
+    dX = dY Wᵀ sums n_out products, so E[dX²] = n_out·Var w·E[dY²], and φ multiplies this by E[φ'²]. With
+    Var w = σ_w²/n_in the result is χ·n_out/n_in. So He's rule, with χ = 1, keeps a gradient only where n_in = n_out:
+    from 100 units back to 400 inputs, its mean square becomes a quarter. From the first layer to the last the widths
+    cancel, except for those at the two ends.
+    """
+    return chi(phi, q, sigma_w=sigma_w, kinks=kinks) * n_out / n_in
 
 
 def fixed_point(
     phi: Activation, *, sigma_w: float, sigma_b: float = 0.0, start: float = 1.0, kinks: Sequence[float] = (0.0,)
 ) -> float:
-    """The variance q that stays the same from layer to layer, q = variance_map(q).
+    """The variance q = V(q) that stays the same from layer to layer, at which the walk q → V(q) from `start` ends.
 
-    It is found by applying the map again and again, from q = `start`. If the walk runs to 0 or to infinity, that is
-    returned. Between the two, as for tanh with σ_w = 1, q approaches 0 more slowly than any exponential; then the
-    function returns the q it has reached after 10,000 layers.
+    The walk goes up where V(q) > q and down where V(q) < q. Where V increases with q, as for the usual activations, it
+    cannot pass a fixed point, but it may need any number of layers: for tanh with σ_w = 1, q is about 1/(2·layers). So
+    each step here is at least 5 % long, and when V(q) − q changes its sign, bisection finds the place. Returns 0 or
+    infinity where q runs there, and `start` itself where it stays the same, as every q does under He's rule. (A
+    difference below 10⁻¹²·q counts as none. Two fixed points less than 5 % apart may be missed.)
     """
-    q = start
-    for _ in range(10_000):
-        following = variance_map(phi, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
-        if abs(following - q) <= 1e-13 * q:
-            return following
-        if following < 1e-300 or following > 1e300:
-            return 0.0 if following < 1 else math.inf
+    if not 0 < start < math.inf:
+        raise ValueError(f"expected a positive finite variance to start from, got {start}")
+
+    def change(q: float) -> float:
+        """V(q) − q, or 0 where that may be an error of the quadrature."""
+        difference = variance_map(phi, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks) - q
+        if math.isnan(difference):
+            raise ValueError(f"expected an activation with a finite E[φ(√q z)²], got NaN at q = {q:g}")
+        return difference if abs(difference) > 1e-12 * q else 0.0
+
+    q, step = start, change(start)
+    if step == 0:
+        return start
+    sign = math.copysign(1, step)
+    while True:
+        following = q + sign * max(sign * step, 0.05 * q)
+        if not 1e-100 < following < 1e100:
+            return math.inf if sign > 0 else 0.0
+        step = change(following)
+        if sign * step < 0:
+            return _crossing(change, *sorted((q, following)))
         q = following
-    return q
 
 
-def depth_scale(phi: Activation, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)) -> float:
-    """ξ = 1/|ln χ|: the number of layers over which a gradient's mean square changes by a factor e.
+def gradient_depth_scale(
+    phi: Activation, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """ξ_∇ = 1/|ln χ|, with χ at the fixed point of q: in so many layers a gradient's mean square changes by a factor e.
 
-    At χ = 1 it is infinite. A network much deeper than a few ξ cannot be trained (Schoenholz et al. 2017, §3, fig. 5).
+    It is infinite at χ = 1. Layers are of equal width, see `gradient_factor`. This is not the depth at which training
+    fails, which is that of `correlation_depth_scale`. Source: Schoenholz et al. 2017, §4.
     """
     q = fixed_point(phi, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
-    q = min(max(q, 1e-12), 1e4)  # if q runs to 0 or infinity: χ of a very small or a very large signal
-    factor = chi(phi, q, sigma_w=sigma_w, kinks=kinks)
-    if factor == 0:
-        return 0.0
-    return 1 / abs(math.log(factor)) if abs(factor - 1) > 1e-12 else math.inf
+    return _depth_scale(chi(phi, min(q, HUGE), sigma_w=sigma_w, kinks=kinks))
+
+
+# --- two signals ----------------------------------------------------------------------------------------------
+
+
+def pair_expectation(f: Callable[[np.ndarray], np.ndarray], c: float, *, kinks: Sequence[float] = (0.0,)) -> float:
+    """E[f(z₁) f(z₂)] for z₁, z₂ ~ N(0, 1) with correlation c.
+
+    With s = √(1 − c²) and z ~ N(0, 1), independent of z₁, z₂ = c z₁ + s z has correlation c with z₁. So this is
+
+        E[f(z₁) g(z₁)],        g(x) = E[f(c x + s z)],
+
+    one `expectation` in another. A kink k of f lies at z = (k − c x)/s for g(x); g itself is smooth, but for c near ±1
+    it bends within a few s of x = k/c. The error is about 1e-10 where that of `expectation` is small.
+    """
+    if not -1 <= c <= 1:
+        raise ValueError(f"expected a correlation from -1 to 1, got c = {c}")
+    s = math.sqrt((1 - c) * (1 + c))
+    if s == 0:
+        return expectation(lambda z: f(z) * f(c * z), kinks=[*kinks, *(c * k for k in kinks)])
+
+    def g(x: float) -> float:
+        return expectation(lambda z: f(c * x + s * z), kinks=[(k - c * x) / s for k in kinks])
+
+    bends = [k / c + width * s / c for k in kinks for width in (-8, 0, 8)] if c else []
+    return expectation(lambda z: f(z) * np.array([g(x) for x in z]), kinks=[*kinks, *bends])
+
+
+def correlation_map(
+    phi: Activation, c: float, q: float, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """C(c) = (σ_w² E[φ(√q z₁) φ(√q z₂)] + σ_b²)/V(q): how alike the signals of two inputs are after the next layer.
+
+    c is the correlation of a unit's outputs for the two inputs, and so that of z₁ and z₂; q is the variance of either.
+    For ReLU without biases this is the arc-cosine kernel (√(1 − c²) + c·(π − arccos c))/π (Cho & Saul 2009, NeurIPS,
+    eq. 6). Source: Poole et al. 2016, eq. 5.
+    """
+    root = _root(q)
+    product = pair_expectation(lambda z: _function(phi)(root * z), c, kinks=[k / root for k in kinks])
+    return (sigma_w**2 * product + sigma_b**2) / variance_map(phi, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
+
+
+def correlation_slope(
+    phi: Activation, c: float, q: float, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """C'(c) = σ_w² E[φ'(√q z₁) φ'(√q z₂)]·q/V(q): the slope of `correlation_map`.
+
+    Where q = V(q) this is the paper's χ_c, and at c = 1 it is χ.
+    """
+    root = _root(q)
+    product = pair_expectation(lambda z: _derivative(phi)(root * z), c, kinks=[k / root for k in kinks])
+    return sigma_w**2 * product * q / variance_map(phi, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
+
+
+def fixed_correlation(
+    phi: Activation, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """c* = C(c*): the correlation that the signals of any two inputs approach with depth, at the fixed point of q.
+
+    C(1) = 1, since equal inputs stay equal. As a power series in c, C has no negative coefficient (they are squares of
+    those of φ in Hermite polynomials), so it is convex for c ≥ 0. So there are two cases:
+
+    - χ = C'(1) ≤ 1, the ordered phase: c* = 1, and all inputs become alike.
+    - χ > 1, the chaotic phase: C crosses the diagonal once more, at a c* < 1, even for inputs that are nearly equal.
+
+    Newton's method finds the c* of the second case. From c = 0 it climbs and never passes c*, since a convex curve lies
+    above its tangents. Raises ValueError if q runs to 0 or to infinity. Source: Poole et al. 2016, §2.2.
+    """
+    q = _fixed_signal(phi, sigma_w, sigma_b, kinks)
+    settings: dict[str, Any] = {"sigma_w": sigma_w, "sigma_b": sigma_b, "kinks": kinks}
+    if correlation_slope(phi, 1.0, q, **settings) <= 1 + SAME:
+        return 1.0
+    c = 0.0
+    while True:
+        step = (correlation_map(phi, c, q, **settings) - c) / (1 - correlation_slope(phi, c, q, **settings))
+        if not step > 1e-12:
+            return c
+        c = min(c + step, 1.0)
+
+
+def correlation_depth_scale(
+    phi: Activation, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """ξ_c = 1/|ln C'(c*)|: in so many layers the distance of two signals' correlation from c* falls by a factor e.
+
+    A few ξ_c later, the outputs say nothing about which inputs they belong to. Networks can be trained up to a depth of
+    about 6 ξ_c (Schoenholz et al. 2017, §3 and §5). In the ordered phase, where c* = 1, this is `gradient_depth_scale`.
+    In the chaotic phase it is another number: for tanh with σ_w² = 4 and σ_b² = 0.05, 6.98 and not 3.40. It is
+    infinite where C'(c*) = 1, on the edge of chaos. Raises ValueError if q runs to 0 or to infinity.
+    """
+    q = _fixed_signal(phi, sigma_w, sigma_b, kinks)
+    c = fixed_correlation(phi, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
+    return _depth_scale(correlation_slope(phi, c, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks))
+
+
+# --- the edge of chaos ----------------------------------------------------------------------------------------
 
 
 def edge_of_chaos(
@@ -202,6 +352,9 @@ def edge_of_chaos(
     return at(high)[0], float(sigma_b)
 
 
+# --- helpers --------------------------------------------------------------------------------------------------
+
+
 def _function(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
     return phi.forward if hasattr(phi, "forward") else phi
 
@@ -214,5 +367,42 @@ def _derivative(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
             return phi.backward(np.ones_like(x))
 
         return slope
-    h = 1e-5
-    return lambda x: (phi(x + h) - phi(x - h)) / (2 * h)
+
+    def difference(x: np.ndarray) -> np.ndarray:
+        h = np.copysign(1e-5, x)  # away from 0, so that it does not reach over a kink there
+        return (4 * phi(x + h) - phi(x + 2 * h) - 3 * phi(x)) / (2 * h)  # exact up to h²
+
+    return difference
+
+
+def _root(q: float) -> float:
+    if not q > 0:
+        raise ValueError(f"expected a variance q > 0, got q = {q}")
+    return math.sqrt(q)
+
+
+def _fixed_signal(phi: Activation, sigma_w: float, sigma_b: float, kinks: Sequence[float]) -> float:
+    """The fixed point of q. Raises ValueError if that is 0 or infinite."""
+    q = fixed_point(phi, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
+    if not 0 < q < math.inf:
+        raise ValueError(
+            f"with sigma_w = {sigma_w:g} and sigma_b = {sigma_b:g} the variance of a signal runs to {q:g}, so its "
+            "correlations have no fixed point: choose others"
+        )
+    return q
+
+
+def _depth_scale(factor: float) -> float:
+    """1/|ln factor|, the number of layers that multiply something by e or by 1/e."""
+    if abs(factor - 1) <= SAME:
+        return math.inf
+    return 1 / abs(math.log(factor)) if factor > 0 else 0.0
+
+
+def _crossing(f: Callable[[float], float], low: float, high: float) -> float:
+    """The place between low and high, both > 0, where f changes its sign."""
+    rising = f(low) < 0
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if (f(middle) < 0) == rising else (low, middle)
+    return high
