@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,16 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from scratchnet.data import Dataset, split
-from scratchnet.lab.executors import (
-    CannotSend,
-    Failed,
-    WorkerDied,
-    in_processes,
-    in_this_process,
-    on_gpu,
-    units_for_gpu,
-    units_of,
-)
+from scratchnet.lab.executors import Failed, WorkerDied, anywhere, on_gpu, train_unit, units_for_gpu, units_of
 from scratchnet.lab.experiment import Arm, Run, Settings, rehearse, stream
 
 
@@ -67,27 +57,13 @@ def compare(
     runs: list[Run] = []
 
     with tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None) as bar:
-
-        def report(done: int) -> None:
-            bar.update(done - bar.n)
-
         try:
-            if settings.device != "cpu":
-                units = units_for_gpu(arms, seeds, settings, dataset)
-                trained = on_gpu(units, dataset, settings, report)
+            if settings.device == "cpu":
+                trained = anywhere(train_unit, units_of(arms, seeds, settings), dataset, bar.update, jobs)
             else:
-                units = units_of(arms, seeds)
-                trained = in_processes(units, dataset, settings, report, jobs)
-            try:
-                with closing(trained):
-                    for unit, finished in trained:
-                        runs += finished
-                        units.remove(unit)
-            except CannotSend as reason:
-                bar.clear()
-                print(f"scratchnet: training in this process, without workers: {reason}", file=sys.stderr)
-                before = total - steps * sum(unit.networks for unit in units)
-                for _, finished in in_this_process(units, dataset, settings, lambda done: report(before + done)):
+                trained = on_gpu(train_unit, units_for_gpu(arms, seeds, settings, dataset), dataset, bar.update)
+            with closing(trained):
+                for _, finished in trained:
                     runs += finished
             bar.update(total - bar.n)
         except KeyboardInterrupt as stopped:

@@ -1,7 +1,10 @@
-"""Where a comparison is trained: on worker processes, in this process, or on a GPU. The numbers do not depend on it.
+"""Where work is done: on worker processes, in this process, or on a GPU. The numbers do not depend on it.
 
-A `Unit` is what is trained side by side in one stack. Each function here trains units and yields (unit, runs) as they
-are finished; `report(n)` is told how many optimizer steps of single networks are done.
+A unit of work is `work(spec, images, labels, tick) -> result`: a function that can be imported, and a spec that says
+all that it needs to know besides the images. `train_unit` is the work of a comparison, and a `Unit` its spec. The
+functions here do the work for each of several specs, and yield (i, result) for the i-th spec as soon as it is done.
+`tick(n)` says that n more steps are done, for a progress bar; in a worker process it also ends work that nobody waits
+for any more.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,20 +33,28 @@ from scratchnet.lab.parts import told
 # parameters push each other out of the caches.
 STACK = 4
 
+Tick = Callable[[int], Any]
+Work = Callable[[Any, Any, Any, Tick], Any]
+Done = Generator[tuple[int, Any], None, None]
+
 
 class Unit(NamedTuple):
     """Arms and seeds that are trained as one stack."""
 
     arms: Sequence[Arm]
     seeds: Sequence[int]
-
-    @property
-    def networks(self) -> int:
-        return len(self.arms) * len(self.seeds)
+    settings: Settings
 
 
-Report = Callable[[int], Any]
-Trained = Generator[tuple[Unit, list[Run]], None, None]
+def train_unit(unit: Unit, images: Any, labels: Any, tick: Tick) -> list[Run]:
+    """Train a unit. A step of the stack counts as one for each of its networks."""
+    networks = len(unit.arms) * len(unit.seeds)
+    return train_stack(unit.arms, unit.seeds, images, labels, unit.settings, lambda: tick(networks))
+
+
+def units_of(arms: Sequence[Arm], seeds: Sequence[int], settings: Settings) -> list[Unit]:
+    """For a CPU: STACK arms of one seed at a time."""
+    return [Unit(arms[i : i + STACK], [seed], settings) for seed in seeds for i in range(0, len(arms), STACK)]
 
 
 class CannotSend(Exception):
@@ -51,40 +62,45 @@ class CannotSend(Exception):
 
 
 class Failed(Exception):
-    """A unit's training raised; the message is the exception in one line."""
+    """The work on a spec raised; the message is the exception in one line."""
 
 
 class WorkerDied(Exception):
     """A worker process ended in the middle of its work."""
 
 
-def units_of(arms: Sequence[Arm], seeds: Sequence[int]) -> list[Unit]:
-    """For a CPU: STACK arms of one seed at a time."""
-    return [Unit(arms[i : i + STACK], [seed]) for seed in seeds for i in range(0, len(arms), STACK)]
+def anywhere(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick, jobs: int | None = None) -> Done:
+    """On worker processes. What they cannot be given is done in this process, and one line on stderr says so."""
+    left = set(range(len(specs)))
+    try:
+        with closing(in_processes(work, specs, dataset, tick, jobs)) as done:
+            for i, result in done:
+                left.remove(i)
+                yield i, result
+    except CannotSend as reason:
+        from tqdm import tqdm
+
+        tqdm.write(f"scratchnet: training in this process, without workers: {reason}", file=sys.stderr)
+        rest = sorted(left)
+        for i, result in in_this_process(work, [specs[i] for i in rest], dataset, tick):
+            yield rest[i], result
 
 
 # --- in this process ------------------------------------------------------------------------------------------
 
 
-def in_this_process(units: Sequence[Unit], dataset: Dataset, settings: Settings, report: Report) -> Trained:
-    """One unit after the other, with one BLAS thread, as in a worker."""
+def in_this_process(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick) -> Done:
+    """One spec after the other, with one BLAS thread, as in a worker."""
     from threadpoolctl import threadpool_limits
 
-    done = 0
     with threadpool_limits(1, user_api="blas"):
-        for unit in units:
-
-            def on_step(networks: int = unit.networks) -> None:
-                nonlocal done
-                done += networks
-                report(done)
-
-            yield unit, _trained(unit, dataset.images, dataset.labels, settings, on_step)
+        for i, spec in enumerate(specs):
+            yield i, _done(work, spec, dataset.images, dataset.labels, tick)
 
 
-def _trained(unit: Unit, images: Any, labels: Any, settings: Settings, on_step: Callable[[], None]) -> list[Run]:
+def _done(work: Work, spec: Any, images: Any, labels: Any, tick: Tick) -> Any:
     try:
-        return train_stack(unit.arms, unit.seeds, images, labels, settings, on_step)
+        return work(spec, images, labels, tick)
     except _Stopped:
         raise
     except (Exception, SystemExit) as error:
@@ -94,19 +110,11 @@ def _trained(unit: Unit, images: Any, labels: Any, settings: Settings, on_step: 
 # --- on a GPU -------------------------------------------------------------------------------------------------
 
 
-def on_gpu(units: Sequence[Unit], dataset: Dataset, settings: Settings, report: Report) -> Trained:
-    """One unit after the other, each as large as fits into the GPU's memory: see `units_for_gpu`."""
-    images = to_device(dataset.images, settings.device)
-    labels = to_device(dataset.labels, settings.device)
-    done = 0
-    for unit in units:
-
-        def on_step(networks: int = unit.networks) -> None:
-            nonlocal done
-            done += networks
-            report(done)
-
-        yield unit, _trained(unit, images, labels, settings, on_step)
+def on_gpu(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick) -> Done:
+    """One spec after the other, with the images on the GPU. A `Unit` is as large as fits: see `units_for_gpu`."""
+    images, labels = to_device(dataset.images, "cuda"), to_device(dataset.labels, "cuda")
+    for i, spec in enumerate(specs):
+        yield i, _done(work, spec, images, labels, tick)
 
 
 def units_for_gpu(arms: Sequence[Arm], seeds: Sequence[int], settings: Settings, dataset: Dataset) -> list[Unit]:
@@ -114,7 +122,7 @@ def units_for_gpu(arms: Sequence[Arm], seeds: Sequence[int], settings: Settings,
     free = free_bytes() - dataset.images.nbytes
     seeds_at_once, arms_at_once = stack_sizes(len(arms), len(seeds), bytes_of_a_network(settings), free)
     return [
-        Unit(arms[a : a + arms_at_once], seeds[s : s + seeds_at_once])
+        Unit(arms[a : a + arms_at_once], seeds[s : s + seeds_at_once], settings)
         for s in range(0, len(seeds), seeds_at_once)
         for a in range(0, len(arms), arms_at_once)
     ]
@@ -137,22 +145,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(
-    units: Sequence[Unit], dataset: Dataset, settings: Settings, report: Report, jobs: int | None = None
-) -> Trained:
+def in_processes(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick, jobs: int | None = None) -> Done:
     """Spread over `jobs` processes (default: one a core), each with one BLAS thread.
 
-    Raises CannotSend where worker processes cannot be given the work or cannot be started, Failed where a unit's
-    training raises, WorkerDied where a worker ends in the middle. All workers have ended when this has.
+    Raises CannotSend where worker processes cannot be given the work or cannot be started, Failed where the work on a
+    spec raises, WorkerDied where a worker ends in the middle. All workers have ended when this has.
     """
-    payloads = [pack((unit, settings)) for unit in units]  # first: nothing is started for work that cannot be sent
+    payloads = [pack((work, spec)) for spec in specs]  # first: nothing is started for work that cannot be sent
     # Only this needs processes: `import scratchnet` takes 47 ms without them and 57 with.
     import multiprocessing
     from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
-    jobs = min(jobs or cores(), len(units), 61)  # Windows waits for no more than 61 processes
+    jobs = min(jobs or cores(), len(specs), 61)  # Windows waits for no more than 61 processes
     try:
         shared = context.RawArray("f", dataset.images.size)
         np.frombuffer(shared, np.float32)[:] = dataset.images.reshape(-1)
@@ -163,13 +169,15 @@ def in_processes(
         raise CannotSend(f"worker processes cannot be started here ({error.strerror})") from error
     try:
         with workers_with_one_thread(import_main=any(b"__main__" in payload for payload in payloads)):
-            waiting = {pool.submit(_work, payload): unit for payload, unit in zip(payloads, units, strict=True)}
+            waiting = {pool.submit(_work, payload): i for i, payload in enumerate(payloads)}
+        told_of = 0
         while waiting:
             finished, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            report(progress.value)
+            steps = progress.value
+            tick(steps - told_of)
+            told_of = steps
             for future in finished:
-                unit = waiting.pop(future)
-                yield unit, future.result()
+                yield waiting.pop(future), future.result()
     except BrokenProcessPool:
         if started.value == 0:
             raise CannotSend("worker processes end before they have started") from None
@@ -275,20 +283,20 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(payload: bytes) -> list[Run]:
+def _work(payload: bytes) -> Any:
     try:
-        unit, settings = pickle.loads(payload)
+        work, spec = pickle.loads(payload)
     except Exception as error:
         raise CannotSend(told(error)) from None
     progress, stop = _worker["progress"], _worker["stop"]
 
-    def on_step() -> None:
+    def tick(steps: int) -> None:
         if stop.value:
             raise _Stopped
         with progress.get_lock():
-            progress.value += unit.networks
+            progress.value += steps
 
     try:
-        return _trained(unit, _worker["images"], _worker["labels"], settings, on_step)
+        return _done(work, spec, _worker["images"], _worker["labels"], tick)
     except Failed as error:  # without the reader's exception, which another process may not be able to read
         raise Failed(str(error)) from None
