@@ -13,8 +13,8 @@ ROOMS = {
     "": (["layers", "loss", "gradcheck", "optim", "network", "train", "backend", "files"], []),
     "init": (["schemes", "meanfield", "structured", "data_dependent", "registry", "expected"], [""]),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
-    "lab": (["parts", "experiment", "executors", "comparison", "intervals"], ["", "init", "data"]),
-    "report": (["tables", "results", "plots"], ["files", "data", "lab"]),
+    "lab": (["parts", "experiment", "executors", "comparison", "intervals", "study"], ["", "init", "data"]),
+    "report": (["tables", "results", "findings", "plots", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
 PLUMBING = {"backend", "files", "idx", "fashion_mnist", "synthetic"}
@@ -89,7 +89,7 @@ def test_the_mathematics_is_an_afternoons_reading():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots"}),
+        ("matplotlib", {"plots", "panels"}),
         ("requests", {"fashion_mnist"}),
     ],
 )

@@ -1,0 +1,147 @@
+"""A study: one paper's claim, an experiment of ours on it, and a rule, written before the run, for whether it held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from scratchnet.data import Dataset
+from scratchnet.lab.executors import Tick, Work, anywhere
+from scratchnet.lab.experiment import Arm, Run, Settings, train_stack
+from scratchnet.lab.intervals import interval
+
+
+class Outcome(StrEnum):
+    """What the rule says of the claim, on our network and data."""
+
+    HELD = "held"
+    DID_NOT_HOLD = "did not hold"
+    UNDECIDED = "cannot be told here"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A panel of a figure: lines over x. Values `(seeds, len(x))` are drawn as their mean in its 95 % interval.
+
+    A one-dimensional array is drawn as it is. `level` maps a label to a horizontal reference line.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Mapping[str, tuple[Sequence[float] | np.ndarray, np.ndarray]]
+    log_x: bool = False
+    log_y: bool = False
+    levels: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A panel of a figure: `values (len(y), len(x))` as colours, and curves over them, each (x, y)."""
+
+    title: str
+    x_label: str
+    y_label: str
+    value_label: str
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
+    values: np.ndarray
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    log_x: bool = False
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study found: the outcome by its rule, the answer in one sentence, panels to draw and a table.
+
+    `answer` is the figure's title. The first of `rows` holds the names of the columns.
+    """
+
+    outcome: Outcome
+    answer: str
+    panels: Sequence[Lines | Grid]
+    rows: Sequence[Sequence[str]]
+
+
+class Laboratory:
+    """What a study's `measure` is given: the dataset, and a way to do work on every core.
+
+    `each(work, specs)` returns `work(spec, images, labels, tick)` for each of the specs, in their order. `work` must be
+    a function that can be imported. `expect(count)` is told how many more there will be, `done()` that one is finished.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        jobs: int | None = None,
+        expect: Callable[[int], Any] = lambda count: None,
+        done: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self.dataset, self.jobs, self.expect, self.done = dataset, jobs, expect, done
+
+    def each(self, work: Work, specs: Iterable[Any]) -> list[Any]:
+        specs = list(specs)
+        results: list[Any] = [None] * len(specs)
+        self.expect(len(specs))
+        for i, result in anywhere(work, specs, self.dataset, lambda steps: None, self.jobs):
+            results[i] = result
+            self.done()
+        return results
+
+
+@dataclass(frozen=True)
+class Study:
+    """One claim and our experiment on it.
+
+    `measure(laboratory, **size) -> numbers` does the work and returns arrays by name; its defaults are the documented
+    size, and `quick` holds the smaller one of a look. `judge(numbers) -> Finding` applies `rule`, from the numbers
+    alone. `remarks` says what was seen that the rule does not decide, such as the reason of a surprise.
+    """
+
+    name: str
+    title: str
+    source: str
+    claim: str
+    experiment: str
+    rule: str
+    measure: Callable[..., dict[str, Any]]
+    judge: Callable[[Mapping[str, Any]], Finding]
+    quick: Mapping[str, Any]
+    remarks: str = ""
+
+
+# --- work that several studies share --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Training:
+    """Arms, seeds and settings to train on the first `images` of the dataset, all side by side."""
+
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+    settings: Settings
+    images: int | None = None
+
+
+def train(spec: Training, images: np.ndarray, labels: np.ndarray, tick: Tick) -> list[Run]:
+    """The runs of a `Training`, in the order of its arms, then of its seeds."""
+    n = spec.images
+    return train_stack(spec.arms, spec.seeds, images[:n], labels[:n], spec.settings, lambda: tick(1))
+
+
+def accuracies(runs: Sequence[Run], arm: Arm) -> np.ndarray:
+    """An arm's validation accuracies in percent, one for each seed."""
+    return np.array([100 * run.validation_accuracy for run in runs if run.arm == arm.key])
+
+
+def plus_minus(values: Any, number: str = "{:.1f}") -> str:
+    """Mean ± standard deviation over seeds, for a table."""
+    x = interval(values)
+    return number.format(x.mean) + ("" if math.isnan(x.std) else " ± " + number.format(x.std))

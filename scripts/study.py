@@ -1,0 +1,104 @@
+"""Papers' claims about initial weights, re-run: what each says, an experiment, and whether it held.
+
+python scripts/study.py --list               what there is
+python scripts/study.py born_dead            one study, or several
+python scripts/study.py --all                all of them
+python scripts/study.py --all --quick        a look at each, in at most 20 seconds
+
+Prints each claim, the rule it is judged by, a table and the outcome; writes NAME.png, NAME.json and NAME.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+import time
+
+import cli
+
+from scratchnet.data import Dataset, load
+from scratchnet.files import must_be_writable, replacing, set_aside
+from scratchnet.lab.executors import Failed, WorkerDied
+from scratchnet.lab.studies import NAMES, study
+from scratchnet.lab.study import Laboratory, Study
+from scratchnet.report import findings
+from scratchnet.report.results import write_json
+
+
+def arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("studies", nargs="*", metavar="NAME", help="see --list")
+    add("--all", action="store_true", help="all studies")
+    add("--list", action="store_true", help="list the studies and their claims, and stop")
+    add("--quick", action="store_true", help="a look: fewer seeds, depths and steps")
+    add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
+    cli.add_data_options(parser)
+    cli.add_out_option(parser)
+    args = parser.parse_args()
+    args.studies = [name.replace("-", "_").lower() for name in args.studies]
+    for name in args.studies:
+        if name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(NAMES)}"
+            parser.error(f"there is no study {name!r}; {hint}")
+    if args.all and args.studies:
+        parser.error(f"--all runs every study: leave out {' '.join(args.studies)}, or --all")
+    if not (args.all or args.studies or args.list):
+        parser.error("expected the name of a study, --all or --list")
+    args.studies = list(NAMES) if args.all else list(dict.fromkeys(args.studies))
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    if args.list:
+        rows = [[name, study(name).title] for name in NAMES]
+        return 0 if cli.say(findings.table([["study", "what it asks"], *rows])) else 1
+    must_be_writable(args.out)
+    dataset = load(args.dataset, args.data_dir)
+    printed = True
+    for i, name in enumerate(args.studies):
+        try:
+            printed = one(study(name), dataset, args, first=i == 0) and printed
+        except (Failed, WorkerDied) as error:
+            cli.complain(f"{name}: {error}")
+            return 1
+    return 0 if cli.say(f"\nFigures, numbers and pages are in {args.out}/") and printed else 1
+
+
+def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, *, first: bool) -> bool:
+    """Run one study; save what it found, then print it. False where standard output could not take it."""
+    from tqdm import tqdm
+
+    from scratchnet.report import panels, plots  # matplotlib: only now, since `--list` needs none of it
+
+    began = time.monotonic()
+    with tqdm(total=0, desc=chosen.name, unit="part", disable=None) as bar:
+
+        def expect(count: int) -> None:
+            bar.total = (bar.total or 0) + count
+            bar.refresh()
+
+        laboratory = Laboratory(dataset, jobs=args.jobs, expect=expect, done=bar.update)
+        numbers = chosen.measure(laboratory, **(chosen.quick if args.quick else {}))
+    seconds = time.monotonic() - began
+    finding = chosen.judge(numbers)
+    note = f"Data: {dataset.title}." + (" A quick look, too small to decide." if args.quick else "")
+    if aside := set_aside(args.out, [f"{chosen.name}.{ending}" for ending in ("png", "json", "md")]):
+        cli.complain(f"an earlier run's files are now in {aside}")
+    found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds)
+    write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})
+    command = f"python scripts/study.py {chosen.name}" + " --quick" * args.quick
+    page = findings.section(chosen, finding, command=command, minutes=seconds / 60, note=note, look=args.quick)
+    with replacing(args.out / f"{chosen.name}.md") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    drawn = panels.figure(finding, note="a quick look" * args.quick, dataset=dataset.title, stand_in=dataset.stand_in)
+    plots.save(drawn, args.out / f"{chosen.name}.png")
+    text = findings.text(chosen, finding, note=note)
+    return cli.say(text if first else "\n" + text)
+
+
+if __name__ == "__main__":
+    cli.run(main)
