@@ -87,9 +87,10 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
             {"measured": (widths, dead[:, -1]), "bound": (widths, bounds[:, -1])},
         ),
     ]
-    rows = [["width", *(f"{d} layers" for d in (5, 10, 20, depth)), f"bound, {depth}"]]
+    shown = [*(d for d in (5, 10, 20) if d < depth), depth]
+    rows = [["width", *(f"{d} layers" for d in shown), f"bound, {depth}"]]
     for i, width in enumerate(widths):
-        shares = [dead[i, d - 1] for d in (5, 10, 20, depth)]
+        shares = [dead[i, d - 1] for d in shown]
         rows.append([str(width), *(f"{100 * share:.1f} %" for share in shares), f"{100 * bounds[i, -1]:.1f} %"])
     return Finding(Outcome.HELD if below and grows else Outcome.DID_NOT_HOLD, answer, panels, rows)
 
