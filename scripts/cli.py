@@ -61,6 +61,18 @@ def positive(text: str) -> float:
     return value
 
 
+def rates(text: str) -> tuple[float, ...]:
+    """The argparse type of learning rates to choose from: two different numbers > 0 or more, with commas between."""
+    values = [positive(piece.strip()) for piece in text.split(",")]
+    if len(values) < 2:
+        raise argparse.ArgumentTypeError(
+            f"expected several rates with commas between them, got {text!r} (one for all arms is --learning-rate)"
+        )
+    if twice := [piece for piece, value in zip(text.split(","), values, strict=True) if values.count(value) > 1]:
+        raise argparse.ArgumentTypeError(f"expected each rate once, got {' and '.join(twice)} in {text!r}")
+    return tuple(values)
+
+
 def probability(text: str) -> float:
     """The argparse type of a number p with 0 ≤ p < 1."""
     value = _number(text)
@@ -153,7 +165,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(parts.OPTIMIZERS)}, {own} (default adam)",
     )
-    add("--learning-rate", type=positive, default=0.001, metavar="X", help="default 0.001, which suits adam")
+    add("--learning-rate", type=positive, metavar="X", help="default 0.001, which suits adam")
     add("--batch-size", type=whole(1), default=100, metavar="N", help="default 100")
     add("--epochs", type=whole(1), metavar="N", help="passes over the data (default 2)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default float32")
@@ -168,7 +180,7 @@ def settings(args: argparse.Namespace, dataset: Dataset, epochs: int) -> Setting
         activation=args.activation,
         dropout=args.dropout,
         optimizer=args.optimizer,
-        learning_rate=args.learning_rate,
+        learning_rate=args.learning_rate or Settings.learning_rate,
         batch_size=args.batch_size,
         epochs=args.epochs or epochs,
         dtype=args.dtype,

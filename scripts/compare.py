@@ -30,8 +30,19 @@ from scratchnet.files import must_be_writable, replacing, set_aside
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compare
 from scratchnet.lab.experiment import Run, Settings, stream
+from scratchnet.lab.rates import Choice, choose
 from scratchnet.report.results import results, write_json
-from scratchnet.report.tables import LAST, Comparison, explanation, judged, last_loss, table, verdicts
+from scratchnet.report.tables import (
+    LAST,
+    Comparison,
+    chosen_rates,
+    ends,
+    explanation,
+    judged,
+    last_loss,
+    table,
+    verdicts,
+)
 
 # --- settings -------------------------------------------------------------------------------------------------
 
@@ -53,6 +64,12 @@ def arguments() -> argparse.Namespace:
     add("--arms", metavar="NAME,…", help="compare these initializations instead, or: all (see --list)")
     add("--list", action="store_true", help="list the comparisons and the names of all parts, and stop")
     add("--seeds", type=cli.whole(1), metavar="N", help=f"seeds of each arm (default {SEEDS})")
+    add(
+        "--learning-rates",
+        type=cli.rates,
+        metavar="X,…",
+        help="each arm at its own best of these, chosen for each seed on a part of its training images",
+    )
     add("--first-batches", type=cli.whole(1), default=100, metavar="N", help="batches in a figure (default 100)")
     add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
     add(
@@ -68,6 +85,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"there is no comparison {unknown[0]!r}; there are {', '.join(keys)}")
     if args.arms is not None and args.comparisons:
         parser.error(f"--arms makes a comparison of its own: leave out {' '.join(args.comparisons)}, or --arms")
+    if args.learning_rates and args.learning_rate:
+        parser.error("--learning-rate is one rate for all arms: leave it out, or --learning-rates")
     try:
         args.arms = args.arms and cli.arms(args.arms)
     except parts.PartError as error:
@@ -84,16 +103,24 @@ def main() -> int:
     if args.list:
         return 0 if cli.say(listed()) else 1
     chosen = [c for c in COMPARISONS if c.key in args.comparisons or not args.comparisons]
-    if args.arms:
-        chosen = [replace(CHOSEN, arms=args.arms)]
     must_be_writable(args.out)
     dataset = load(args.dataset, args.data_dir)
     if args.quick:
         dataset = dataset.first(QUICK_IMAGES)
     settings = cli.settings(args, dataset, QUICK_EPOCHS if args.quick else EPOCHS)
+    if args.arms:
+        chosen = [replace(CHOSEN, title=f"Initial weights of {settings.architecture}", arms=args.arms)]
     if args.device != "cpu":
         cli.complain(f"training on {describe(settings.device)}")
     arms = list(dict.fromkeys(arm for comparison in chosen for arm in comparison.arms))
+    choice = None
+    if args.learning_rates:
+        try:
+            choice = choose(arms, dataset, settings, args.learning_rates, seeds=range(args.seeds), jobs=args.jobs)
+        except Unfinished as stopped:
+            cli.complain(f"{stopped}; the learning rates were still being chosen, so that there is nothing to keep")
+            return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
+        arms = [choice.applied(arm) for arm in arms]
     try:
         finished = compare(arms, dataset, settings, seeds=range(args.seeds), jobs=args.jobs)
     except Unfinished as stopped:
@@ -102,9 +129,10 @@ def main() -> int:
         kept = f"{len(whole)} of {args.seeds} seeds were complete and are kept" if whole else "no seed was complete"
         cli.complain(f"{stopped}; {kept}")
         if whole:
-            show(chosen, [run for run in stopped.runs if run.seed in whole], dataset, settings, args, complete=False)
+            kept_runs = [run for run in stopped.runs if run.seed in whole]
+            show(chosen, kept_runs, dataset, settings, args, choice, complete=False)
         return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
-    return 0 if show(chosen, finished, dataset, settings, args, complete=True) else 1
+    return 0 if show(chosen, finished, dataset, settings, args, choice, complete=True) else 1
 
 
 def listed() -> str:
@@ -127,6 +155,7 @@ def show(
     dataset: Dataset,
     settings: Settings,
     args: argparse.Namespace,
+    choice: Choice | None = None,
     *,
     complete: bool,
 ) -> bool:
@@ -138,27 +167,35 @@ def show(
     seeds = [run.seed for run in next(iter(runs.values()))]
     judgement = judged(chosen, runs, [blind_accuracy(dataset.labels, seed, settings) for seed in seeds])
     look = f"a quick look at {len(dataset.images):,} images" if args.quick else ""
-    note = "; ".join(filter(None, (settings.summary(), look)))
-    lessons = settings == Settings(device=settings.device) and not dataset.stand_in and not args.quick
+    tried = f"the best of {', '.join(f'{rate:g}' for rate in choice.rates)}" if choice else ""
+    note = "; ".join(filter(None, (settings.summary(tried), look)))
+    lessons = settings == Settings(device=settings.device) and not (dataset.stand_in or args.quick or choice)
+    rated = [replace(c, arms=tuple(map(choice.applied, c.arms))) for c in chosen] if choice else chosen
     text = [
         textwrap.fill(f"{dataset.title}: {note}.", 80),
         f"Validation accuracy and training loss (mean of the last {LAST} batches):",
         f"mean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}, paired in split, batches, masks.",
     ]
-    for comparison in chosen:
-        text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(comparison, runs, lesson=lessons)]
+    for comparison, its_rates in zip(chosen, rated, strict=True):
+        text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(its_rates, runs, lesson=lessons)]
         for sentence in verdicts(comparison, judgement):
             text.append(textwrap.fill(sentence, 80, initial_indent="  → ", subsequent_indent="    "))
     text += ["", explanation(judgement, len(seeds))]
+    if choice:
+        arms = list(dict.fromkeys(arm for comparison in chosen for arm in comparison.arms))
+        share = f"{settings.validation:.0%} of the training images"
+        said = f"Accuracy with each learning rate on {share}, set aside for choosing; each seed takes its own best."
+        text += ["", textwrap.fill(said, 80), chosen_rates(choice, arms)]
+        text += [textwrap.fill(sentence, 80) for sentence in ends(choice, arms)]
 
     if aside := set_aside(args.out, OUTPUTS):
         cli.complain(f"an earlier run's files are now in {aside}")
-    found = results(chosen, runs, dataset, settings, judgement, complete=complete, command=sys.argv)
+    found = results(chosen, runs, dataset, settings, judgement, complete=complete, command=sys.argv, choice=choice)
     write_json(args.out / "results.json", found)
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
-    figures(chosen, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
+    figures(rated, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
     return cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
 
 

@@ -453,7 +453,7 @@ def test_a_run_that_is_stopped_keeps_what_was_finished_and_says_so(tmp_path, dat
     [line] = stderr.splitlines()
     assert line.startswith(f"compare.py: {message}; ")
     assert line.endswith(" of 2000 seeds were complete and are kept")
-    assert "== Chosen arms ==" in stdout
+    assert "== Initial weights of 784-10, relu, dropout 0.2 ==" in stdout
     found = read(tmp_path / "out")
     assert found["complete"] is False
     [arm] = found["comparisons"][0]["arms"]

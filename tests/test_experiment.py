@@ -90,6 +90,7 @@ def test_every_setting_reaches_the_training(dataset):
         "validation": 0.5,
         "dtype": "float64",
         "build": lambda sizes, **kwargs: mlp([*sizes[:-1], 5, sizes[-1]], **kwargs),
+        "choosing": True,
     }
     [plain] = train_stack(ARMS[:1], [0], images, labels, SETTINGS)
     for name, value in changes.items():

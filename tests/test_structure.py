@@ -16,7 +16,10 @@ ROOMS = {
         [""],
     ),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
-    "lab": (["parts", "experiment", "executors", "comparison", "intervals", "study"], ["", "init", "data"]),
+    "lab": (
+        ["parts", "experiment", "executors", "comparison", "rates", "intervals", "study"],
+        ["", "init", "data"],
+    ),
     "report": (["tables", "results", "findings", "plots", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.

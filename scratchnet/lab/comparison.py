@@ -53,7 +53,7 @@ def compare(
     arms = [arm for arm in arms if same[arm.key] == arm.key]
     steps = settings.steps(len(dataset.images))
     total = len(arms) * len(seeds) * steps
-    title = f"training {len(arms) * len(seeds)} networks"
+    title = f"{'choosing learning rates: ' * settings.choosing}training {len(arms) * len(seeds)} networks"
     runs: list[Run] = []
 
     with tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None) as bar:

@@ -6,9 +6,9 @@ import hashlib
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,10 @@ PURPOSES = ("split", "weights", "order", "dropout", "seen")
 # Images that a preparation looks at.
 SEEN = 2000
 
+# Where learning rates are chosen for seed s, the streams are those of seed CHOOSING + s: nothing is chosen for the very
+# weights, batches and masks that are reported.
+CHOOSING = 1_000_000
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -38,7 +42,8 @@ class Arm:
     `scheme(shape, rng=...) -> W` fills the weights of every Linear layer and `bias(shape, fan_in=..., rng=...)` the
     biases (None: 0). A scheme with a parameter `phi` is given the network's activation. Or
     `preparation(network, X, labels, rng=...)` fills the whole network, looking at SEEN training images of the seed. An
-    activation's own parameters start as the activation has them.
+    activation's own parameters start as the activation has them. `learning_rate` is the arm's own, where it has one: a
+    number, or one for each seed.
     """
 
     key: str
@@ -46,6 +51,13 @@ class Arm:
     scheme: init.Scheme = init.zeros
     bias: init.Scheme | None = None
     preparation: init.Preparation | None = None
+    learning_rate: float | Mapping[int, float] | None = field(default=None, hash=False)  # None: that of the settings
+
+    def rate(self, seed: int, settings: Settings) -> float:
+        """The learning rate with which it is trained with `seed`."""
+        if self.learning_rate is None:
+            return settings.learning_rate
+        return self.learning_rate[seed] if isinstance(self.learning_rate, Mapping) else self.learning_rate
 
 
 INITIALIZATIONS = {**init.SCHEMES, **init.PREPARATIONS}
@@ -75,7 +87,8 @@ class Settings:
     """What all arms have in common; the defaults are the lesson's.
 
     `build(sizes, activation=..., dropout=..., rng=..., dtype=...)` makes the network, and `rng` draws its masks;
-    `activation()` makes one activation layer; `optimizer(theta, grad, learning_rate=...)` makes the optimizer.
+    `activation()` makes one activation layer; `optimizer(theta, grad, learning_rate=...)` makes the optimizer. With
+    `choosing`, a seed's validation images are left out, and its other images are split once more: see `rows`.
     """
 
     sizes: tuple[int, ...] = (784, 256, 128, 10)
@@ -89,6 +102,7 @@ class Settings:
     validation: float = 0.2
     dtype: str = "float32"
     device: str = "cpu"
+    choosing: bool = False
 
     def network(self, masks: np.random.Generator | Sequence[np.random.Generator]) -> Network:
         """A network as `build` makes it, not yet initialized, whose dropout masks are drawn by `masks`."""
@@ -96,19 +110,29 @@ class Settings:
             self.sizes, activation=self.activation, dropout=self.dropout, rng=masks, dtype=np.dtype(self.dtype)
         )
 
-    def summary(self) -> str:
-        """The settings in one line, for headings: 784-256-128-10, relu, dropout 0.2, adam at 0.001, …"""
+    @property
+    def architecture(self) -> str:
+        """The network in a few words: 784-256-128-10, relu, dropout 0.2."""
         build = "" if self.build is mlp else f"{parts.describe(self.build)}, "
+        return f"{build}{_short(self.sizes)}, {parts.describe(self.activation)}, dropout {self.dropout:g}"
+
+    def summary(self, rate: str = "") -> str:
+        """The settings in one line, for headings: 784-256-128-10, relu, dropout 0.2, adam at 0.001, …
+
+        `rate`: what to say instead of the learning rate.
+        """
         epochs = f"{self.epochs} epoch{'s' * (self.epochs != 1)} of batches of {self.batch_size}"
         dtype = "" if self.dtype == "float32" else f", {self.dtype}"
         return (
-            f"{build}{_short(self.sizes)}, {parts.describe(self.activation)}, dropout {self.dropout:g}, "
-            f"{parts.describe(self.optimizer)} at {self.learning_rate:g}, {epochs}{dtype}"
+            f"{self.architecture}, "
+            f"{parts.describe(self.optimizer)} at {rate or format(self.learning_rate, 'g')}, {epochs}{dtype}"
         )
 
     def steps(self, examples: int) -> int:
         """Optimizer steps of one run on a dataset of `examples` images."""
-        return self.epochs * math.ceil((examples - round(examples * self.validation)) / self.batch_size)
+        for _ in range(2 if self.choosing else 1):
+            examples -= round(examples * self.validation)
+        return self.epochs * math.ceil(examples / self.batch_size)
 
 
 def _short(sizes: Sequence[int]) -> str:
@@ -136,6 +160,18 @@ class Run:
 def stream(seed: int, purpose: str) -> np.random.Generator:
     """The random numbers of `seed` for one of PURPOSES."""
     return np.random.default_rng(np.random.SeedSequence([seed, PURPOSES.index(purpose)]))
+
+
+def rows(n: int, seed: int, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """The (training, validation) rows of `seed`, among n images.
+
+    Where learning rates are chosen, both are parts of the seed's training rows, in the same proportion.
+    """
+    training, validation = split(n, rng=stream(seed, "split"), validation=settings.validation)
+    if settings.choosing:
+        again = split(len(training), rng=stream(CHOOSING + seed, "split"), validation=settings.validation)
+        training, validation = (training[part] for part in again)
+    return training, validation
 
 
 def seen_rows(training: np.ndarray, seed: int) -> np.ndarray:
@@ -174,12 +210,13 @@ def rehearse(
 ) -> dict[str, str]:
     """Do once what training will need: initialize the network by each arm, and take a few steps with two images.
 
-    Returns, for the key of each arm, that of the first arm with the same initial weights: usually its own.
+    Returns, for the key of each arm, that of the first arm with the same initial weights and learning rates: usually
+    its own.
     Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. What would
     train to the end without a word is found too: parameters that are replaced instead of changed in place, and layers
     that compute something else side by side with others than alone.
     """
-    training, _ = split(len(images), rng=stream(seed, "split"), validation=settings.validation)
+    training, _ = rows(len(images), seed, settings)
     seen = seen_rows(training, seed)
     X, t = images[seen].astype(settings.dtype), labels[seen]
     two = X[:2], t[:2]
@@ -193,14 +230,15 @@ def rehearse(
             if network.replicas or network.theta.dtype != settings.dtype:
                 got = f"{network.theta.dtype} and replicas {network.replicas}"
                 raise ValueError(f"expected parameters of {settings.dtype} without replicas, got {got}")
-        first: dict[bytes, str] = {}
+        first: dict[tuple[bytes, str], str] = {}
         for arm in arms:
             with _explained(f"the initialization {arm.label}"):
                 initial = initialized(arm, seed, settings, X, t)
                 for parameter, A, _ in parameters(initial):
                     if not np.may_share_memory(A, initial.theta):
                         raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
-                same[arm.key] = first.setdefault(hashlib.sha256(initial.theta.data).digest(), arm.key)
+                start = hashlib.sha256(initial.theta.data).digest()
+                same[arm.key] = first.setdefault((start, repr(arm.learning_rate)), arm.key)
         with _explained(name):
             network.apply(init.linear(init.he_normal, rng=stream(seed, "weights")))
             stack = settings.network(stream(seed, "dropout")).replicate((3, 1))
@@ -218,10 +256,12 @@ def rehearse(
                 raise ValueError(f"its gradients in a stack of three are not those that it has alone: {axes}")
             _gradient(network, *two, train=True, classes=settings.sizes[-1])
         with _explained(f"the optimizer {parts.describe(settings.optimizer)}"):
-            before, optimizer = network.theta.copy(), _optimizer(settings, network)
+            before = network.theta.copy()
+            rate = arms[0].rate(seed, settings)
+            optimizer = settings.optimizer(network.theta, network.grad, learning_rate=rate)
             for _ in range(3):
                 optimizer.step()
-            if settings.learning_rate > 0 and grad.any() and np.array_equal(before, network.theta):
+            if rate > 0 and grad.any() and np.array_equal(before, network.theta):
                 raise ValueError("three steps left theta as it was: change it in place, theta -= …")
     return same
 
@@ -262,8 +302,21 @@ def _explained(name: str) -> Iterator[str]:
         raise parts.PartError(f"{name} does not work: {parts.told(error)}") from error
 
 
-def _optimizer(settings: Settings, network: Network) -> Optimizer:
-    return settings.optimizer(network.theta, network.grad, learning_rate=settings.learning_rate)
+class SideBySide:
+    """An optimizer for each network of a stack, with its own learning rate: `rates: (arms, seeds)`.
+
+    Each works on its network's part of theta, so that its numbers are those of the network alone, to the last bit, and
+    an optimizer of your own needs to know nothing of other rates. Networks that have one rate share an optimizer.
+    """
+
+    def __init__(self, settings: Settings, network: Network, rates: np.ndarray) -> None:
+        theta, grad = network.theta, network.grad
+        alone = [(...)] if (rates == rates.flat[0]).all() else np.ndindex(rates.shape)
+        self.optimizers = [settings.optimizer(theta[i], grad[i], learning_rate=float(rates[i].flat[0])) for i in alone]
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
 
 
 def train_stack(
@@ -279,11 +332,12 @@ def train_stack(
     Batches and masks are drawn once for each seed and shared by all arms.
     """
     images = images.astype(settings.dtype, copy=False)
-    pairs = [split(len(images), rng=stream(s, "split"), validation=settings.validation) for s in seeds]
+    pairs = [rows(len(images), seed, settings) for seed in seeds]
     training, validation = (np.stack(part) for part in zip(*pairs, strict=True))
-    masks = [stream(s, "dropout") for s in seeds]
+    drawn = [CHOOSING + seed if settings.choosing else seed for seed in seeds]
+    masks = [stream(s, "dropout") for s in drawn]
     network = settings.network(masks if len(seeds) > 1 else masks[0]).replicate((len(arms), len(seeds)))
-    for s, seed in enumerate(seeds):
+    for s, seed in enumerate(drawn):
         seen = like(seen_rows(training[s], seed), images)
         X, t = to_host(images[seen]), to_host(labels[seen])
         for a, arm in enumerate(arms):
@@ -291,12 +345,12 @@ def train_stack(
     network.to(settings.device)
     losses = fit(
         network,
-        _optimizer(settings, network),
+        SideBySide(settings, network, np.array([[arm.rate(seed, settings) for seed in seeds] for arm in arms])),
         images,
         labels,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        rng=[stream(s, "order") for s in seeds],
+        rng=[stream(s, "order") for s in drawn],
         indices=training,
         on_step=on_step,
     )

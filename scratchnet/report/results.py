@@ -17,6 +17,7 @@ from scratchnet.files import replacing
 from scratchnet.lab.experiment import Run, Settings
 from scratchnet.lab.intervals import Verdict
 from scratchnet.lab.parts import describe
+from scratchnet.lab.rates import Choice
 from scratchnet.report.tables import Comparison, Pair, verdicts
 
 
@@ -29,11 +30,12 @@ def results(
     *,
     complete: bool = True,
     command: Sequence[str] = (),
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
     """Everything that the tables and figures show, ready for JSON: NaN and infinity are None.
 
     Accuracies are shares from 0 to 1, and the differences in verdicts are percentage points. Each list with a value
-    for each seed is in the order of `settings.seeds`.
+    for each seed is in the order of `settings.seeds`. `choice`: where the learning rates of the arms were chosen.
     """
     held_out = round(len(dataset.images) * settings.validation)
     return {
@@ -52,7 +54,7 @@ def results(
             "activation": describe(settings.activation),
             "dropout": settings.dropout,
             "optimizer": describe(settings.optimizer),
-            "learning_rate": settings.learning_rate,
+            "learning_rate": None if choice else settings.learning_rate,
             "batch_size": settings.batch_size,
             "epochs": settings.epochs,
             "dtype": settings.dtype,
@@ -60,6 +62,7 @@ def results(
             "validation": settings.validation,
             "seeds": sorted({run.seed for some in runs.values() for run in some}),
         },
+        "learning_rates": choice and _choice(choice),
         "environment": environment(),
         "comparisons": [
             {
@@ -92,6 +95,21 @@ def results(
             }
             for pair, verdict in judgement.items()
         ],
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    """For each arm, the accuracy of each seed with each rate, on the images for choosing; None where it diverged."""
+    return {
+        "tried": list(choice.rates),
+        "seeds": list(choice.seeds),
+        "arms": {
+            key: {
+                "chosen": list(choice.best(key).values()),
+                "accuracy": [[_number(x) for x in row] for row in accuracy],
+            }
+            for key, accuracy in choice.accuracy.items()
+        },
     }
 
 

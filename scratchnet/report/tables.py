@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from scratchnet.lab.experiment import Arm, Run
 from scratchnet.lab.intervals import FEWEST, Interval, Verdict, interval, judge
+from scratchnet.lab.rates import Choice
 
 MANY = 4  # arms; more have too many pairs to read
 LAST = 100  # batches: a single batch's loss is noise, so a table shows the mean of so many
@@ -64,6 +65,32 @@ def _loss_format(size: float) -> str:
 def last_loss(run: Run) -> float:
     """Mean training loss of the LAST batches."""
     return float(run.training_loss[-LAST:].mean()) if len(run.training_loss) else math.nan
+
+
+def chosen_rates(choice: Choice, arms: Sequence[Arm]) -> str:
+    """Each arm's mean accuracy with each learning rate, on the images on which the rates are chosen."""
+    width = max(len(arm.label) for arm in arms)
+    lines = ["".ljust(width) + "".join(f"  {rate:>8g}" for rate in choice.rates)]
+    for arm in arms:
+        means = 100 * choice.accuracy[arm.key].mean(axis=0)
+        cells = ("diverged" if math.isnan(mean) else f"{mean:.2f} %" for mean in means)
+        lines.append(arm.label.ljust(width) + "".join(f"  {cell:>8}" for cell in cells))
+    return "\n".join(lines)
+
+
+def ends(choice: Choice, arms: Sequence[Arm]) -> list[str]:
+    """A sentence for each arm whose best learning rate may lie beyond the smallest or the largest that was tried."""
+    sentences = []
+    for arm in arms:
+        low, high = choice.at_an_end(arm.key)
+        for seeds, rate, end in ((low, choice.rates[0], "smallest"), (high, choice.rates[-1], "largest")):
+            if seeds:
+                further = end.replace("est", "er")
+                sentences.append(
+                    f"{arm.label}: the best rate of {seeds} of {len(choice.seeds)} seeds is the {end} that was tried, "
+                    f"{rate:g}. Try {further} ones too."
+                )
+    return sentences
 
 
 # --- verdicts -------------------------------------------------------------------------------------------------
