@@ -7,6 +7,9 @@ from scratchnet.lab.study import Study
 NAMES = (
     "identical_units",
     "born_dead",
+    "momentum",
+    "lottery",
+    "shape_or_scale",
 )
 
 

@@ -110,10 +110,10 @@ STUDY = Study(
     source="Blumenfeld, Gilboa & Soudry 2020, ICML, arXiv 2007.01038",
     claim="""Units that start equal do not keep a network from learning: it can be trained as well as another, as
     soon as some noise, such as dropout, gives them different gradients.""",
-    experiment="""The lesson's network for one epoch, started with 1, 2, 4, … distinct units in each hidden layer; all
-    others are copies of them. Without noise, with 1 % of noise in the initial weights, and with dropout of 0.2.""",
-    rule=f"""It holds if one distinct unit a layer, without noise, is more than {FAR:g} points of accuracy behind all
-    distinct, and dropout makes good more than half of that; both differences established over the seeds (paired
+    experiment="""The lesson's network for one epoch, started with 1, 2, 4, … distinct units in each hidden layer;
+    all others are copies of them. Without noise, with 1 % of noise in the initial weights, and with dropout of 0.2.""",
+    rule=f"""It holds if one distinct unit a layer, without noise, is more than {FAR:g} points of accuracy behind
+    all distinct, and dropout makes good more than half of that; both differences established over the seeds (paired
     Student's tests with Holm's correction).""",
     measure=measure,
     judge=judge,
