@@ -41,7 +41,7 @@ def measure(
         for seed in range(seeds)
     ]
     results = laboratory.each(train, specs)
-    by_width = {width: [] for width in widths}
+    by_width: dict[int, list[Any]] = {width: [] for width in widths}
     for spec, runs in zip(specs, results, strict=True):
         by_width[spec.settings.sizes[1]] += runs
     table = {arm.key: np.array([accuracies(by_width[width], arm) for width in widths]).T for arm in arms}
@@ -94,10 +94,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         ),
     ]
     rows = [["weights", *(f"width {width}" for width in widths)]]
-    rows += [
-        [arm.label, *(plus_minus(accuracy[pair].T[i], "{:.2f}") for i in range(len(widths)))]
-        for pair, arm in ARMS.items()
-    ]
+    rows += [[arm.label, *(plus_minus(a, "{:.2f}") for a in accuracy[pair].T)] for pair, arm in ARMS.items()]
     for label, (what, name) in {
         "lesson's normal − uniform": ("scale", ""),
         f"shape alone, {NARROW}": ("shape", NARROW),
