@@ -1,6 +1,6 @@
-"""Initial weights: the schemes, one by one (`schemes`, `structured`, `data_dependent`), and the theory behind them.
+"""Initial weights, scheme by scheme (`schemes`, `structured`, `data_dependent`, `residual`), and their theory.
 
-Read `schemes` first, then `meanfield`, `structured`, `data_dependent`, `expected` and `registry`.
+Read `schemes` first, then `meanfield`, `structured`, `data_dependent`, `residual`, `expected` and `registry`.
 """
 
 from scratchnet.init import meanfield
@@ -15,6 +15,7 @@ from scratchnet.init.data_dependent import (
     zero_last_layer,
 )
 from scratchnet.init.registry import ALIASES, BIASES, PREPARATIONS, SCHEMES, Preparation, resolve
+from scratchnet.init.residual import fixup
 from scratchnet.init.schemes import (
     Scheme,
     Shape,
@@ -71,6 +72,7 @@ __all__ = [
     "fan",
     "fan_in",
     "fans",
+    "fixup",
     "flax_dense",
     "glorot_normal",
     "glorot_uniform",
