@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.layers import parameters, walk
+from scratchnet.layers import parameters, states, walk
 
 
 def numerical_gradient(
@@ -330,35 +330,42 @@ def _random_numbers_are_new_each_time_and_keep_the_mean(layer: Any, X: np.ndarra
 
 def _replicas_are_separate(layer: Any, X: np.ndarray, dY: np.ndarray, rng: np.random.Generator) -> None:
     """Three networks side by side, with parameters and inputs of their own, give what each of them gives alone."""
-    singles = [_copy(layer) for _ in range(3)]
+    *singles, stack = [_copy(layer) for _ in range(4)]  # before anything is drawn: `rng` may be the layer's own
     own = [own for part in walk(layer) for own in getattr(part, "params", {}).values()]
     if any(A.ndim > axes for (_, A, _), axes in zip(parameters(layer), own, strict=True)):
         return  # it is such a stack already, and has been compared with finite differences
     for single in singles:
         for _, A, _ in parameters(single):
             A *= rng.uniform(0.9, 1.1, size=A.shape)
-    stack = _copy(layer)
+        for _, A in states(single):
+            A += rng.uniform(0.1, 0.2, size=A.shape)
     for part, *parts in zip(walk(stack), *map(walk, singles), strict=True):
-        for name in getattr(part, "params", {}):
-            for attribute in (name, f"d{name}"):
-                setattr(part, attribute, np.stack([getattr(single, attribute) for single in parts]))
-    for shared in (True, False) if own else (False,):
+        params = getattr(part, "params", {})
+        for attribute in (*params, *(f"d{name}" for name in params), *getattr(part, "state", {})):
+            setattr(part, attribute, np.stack([getattr(single, attribute) for single in parts]))
+    modes = (False, True) if [*states(layer)] else (False,)  # what each keeps in training is its own too
+    for train, shared in itertools.product(modes, (True, False) if own else (False,)):
         inputs = [X] * 3 if shared else [X, X[::-1] * 0.9, X * 1.1]
-        outputs = np.stack([_copy(one).forward(X_one.copy()) for one, X_one in zip(singles, inputs, strict=True)])
-        gradients = [_gradients(_copy(one), X_one, dY, False) for one, X_one in zip(singles, inputs, strict=True)]
+        outputs = [one.forward(X_one.copy(), train=train) for one, X_one in zip(singles, inputs, strict=True)]
+        gradients = [_gradients(one, X_one, dY, train) for one, X_one in zip(singles, inputs, strict=True)]
         together = X if shared else np.stack(inputs)
-        differs = f"of a stack of three replicas{' with a shared X' if shared else ''} differs from that of each alone"
+        differs = (
+            f"of a stack of three replicas{' with a shared X' if shared else ''} differs from that of each alone"
+            f"{', with train=True' if train else ''}"
+        )
         try:
-            output = stack.forward(together.copy())
-            found = _gradients(stack, together, np.stack([dY] * 3), False)
+            output = stack.forward(together.copy(), train=train)
+            found = _gradients(stack, together, np.stack([dY] * 3), train)
         except (ValueError, IndexError) as error:
             raise GradientError(
                 f"it fails as a stack of three replicas ({error}): parameters may have axes in front, so use "
                 "a[..., None, :] and sum over the last axes"
             ) from error
-        _expect_equal(output, outputs, f"the output {differs}")
+        _expect_equal(output, np.stack(outputs), f"the output {differs}")
         for name, gradient in found.items():
             _expect_equal(gradient, np.stack([g[name] for g in gradients]), f"d{name} {differs}")
+        for name, A in states(stack):
+            _expect_equal(A, np.stack([dict(states(one))[name] for one in singles]), f"{name} {differs}")
 
 
 def _parameters_are_declared(layer: Any) -> None:

@@ -12,7 +12,7 @@ The contract, the same for every layer and for a whole network:
 - **`forward(X, train=False)` keeps what backward needs; `backward(dY)` returns dX** and overwrites dW and db
   (nothing accumulates, nothing has to be zeroed). Neither writes into the array that it was handed.
 - **Layers sum over rows.** The mean over the batch is taken once, in the loss.
-- **`train` is an argument.** False, the default, is deterministic. Only Dropout looks at it.
+- **`train` is an argument.** False, the default, is deterministic. Only Dropout and BatchNorm look at it.
 - **A layer is given its arrays**, so it knows nothing of initialization, dtype or device.
 """
 
@@ -34,9 +34,13 @@ class Layer(Protocol):
     of those are replicas. A parameter A is an attribute, and its gradient is the attribute dA, an array of A's shape
     that backward fills in place. `layers` are the layers that this one is made of, where there are some, as in a
     network; backward fills their gradients too.
+
+    `state` names, in the same way, the arrays that a forward with train=True changes and that have no gradient, such as
+    BatchNorm's running statistics. A network copies, moves and saves them with its parameters.
     """
 
     params: ClassVar[Mapping[str, int]] = {}
+    state: ClassVar[Mapping[str, int]] = {}
     layers: Sequence[Layer] = ()
 
     def forward(self, X: Array, train: bool = False) -> Array:
@@ -289,3 +293,12 @@ def parameters(layer: Layer) -> Iterator[tuple[str, Array, Array]]:
     for i, inner in enumerate(getattr(layer, "layers", ())):
         for name, A, dA in parameters(inner):
             yield f"{i}.{name}", A, dA
+
+
+def states(layer: Layer) -> Iterator[tuple[str, Array]]:
+    """(name, A) for each array of the `state` of a layer and of the layers in it: "1.running_mean", …"""
+    for name in getattr(layer, "state", {}):
+        yield name, getattr(layer, name)
+    for i, inner in enumerate(getattr(layer, "layers", ())):
+        for name, A in states(inner):
+            yield f"{i}.{name}", A

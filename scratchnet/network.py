@@ -7,7 +7,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from scratchnet.backend import Array, to_device, to_host
 from scratchnet.files import replacing
-from scratchnet.layers import Dropout, Layer, Linear, ReLU, parameters, walk
+from scratchnet.layers import Dropout, Layer, Linear, ReLU, parameters, states, walk
 
 
 class NetworkFileError(ValueError):
@@ -30,6 +30,7 @@ class Network(Layer):
     Whatever changes a parameter must do so in place: `layer.W[...] = W`.
 
     The layers may have replica axes in front of every parameter, the same for all: `replicas` networks side by side.
+    Arrays of a layer's `state` have them too; they stay the layer's own, outside of `theta`.
     A network is a layer itself, and may stand in another one: its `theta` is then a part of the outer one's. `dtype`
     is that of all parameters (default: the first parameter's).
     """
@@ -40,7 +41,8 @@ class Network(Layer):
     def __init__(self, layers: Iterable[Layer], dtype: Any = None) -> None:
         self.layers: list[Any] = list(layers)
         for i, layer in enumerate(self.layers):
-            _check_layer(i, layer)
+            for part in walk(layer):
+                _check_layer(i, part)
         if len({id(layer) for layer in walk(self)}) < len(list(walk(self))):
             raise ValueError(
                 "the same layer object stands in the network twice, and a layer keeps the input of one place only: "
@@ -49,16 +51,27 @@ class Network(Layer):
         arrays = [A for _, A, _ in parameters(self)]
         if not arrays:
             raise ValueError("a network needs at least one layer with parameters")
-        replicas = {A.shape[: A.ndim - own] for A, own in zip(arrays, _own_axes(self), strict=True)}
+        replicas = {A.shape[: A.ndim - own] for A, own in _with_own_axes(self)}
         if len(replicas) > 1:
             raise ValueError(f"expected the same replica axes for all parameters, got {sorted(replicas)}")
         lead = replicas.pop()
         theta = np.concatenate([A.reshape(*lead, -1) for A in arrays], axis=-1)
         self._bind(theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False))
+        self._change_state(lambda A: A.astype(self.theta.dtype))
 
     def _bind(self, theta: Array) -> None:
         """Make `theta` this network's parameters, and every layer's arrays views on it and on its gradient."""
         _bind(self, theta, np.zeros_like(theta))
+
+    def _change_state(self, change: Callable[[Array], Array]) -> None:
+        """Put change(A) in the place of each array A of each layer's `state`."""
+        for layer in walk(self):
+            for name in getattr(layer, "state", {}):
+                setattr(layer, name, change(getattr(layer, name)))
+
+    def _arrays(self) -> dict[str, Array]:
+        """All parameters and all states by name: "0.W", …, "1.running_mean", …"""
+        return {name: A for name, A, _ in parameters(self)} | dict(states(self))
 
     @property
     def replicas(self) -> tuple[int, ...]:
@@ -92,11 +105,13 @@ class Network(Layer):
     def replicate(self, replicas: tuple[int, ...]) -> Self:
         """Put equal copies of this network side by side, as axes in front of every parameter; return the network."""
         self._bind(np.broadcast_to(self.theta, (*replicas, *self.theta.shape)).copy())
+        self._change_state(lambda A: np.broadcast_to(A, (*replicas, *A.shape)).copy())
         return self
 
     def to(self, device: str) -> Self:
-        """Move the parameters to "cpu" or "cuda"; return the network. Make optimizers after this, not before."""
+        """Move parameters and state to "cpu" or "cuda"; return the network. Make optimizers after this, not before."""
         self._bind(to_device(self.theta, device))
+        self._change_state(lambda A: to_device(A, device))
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -105,13 +120,13 @@ class Network(Layer):
         _bind(self, self.theta, self.grad)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write every parameter under its name ("0.W", "0.b", …) to an .npz file, whole or not at all."""
+        """Write every parameter and state under its name ("0.W", …) to an .npz file, whole or not at all."""
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            arrays: dict[str, Any] = {name: to_host(A) for name, A, _ in parameters(self)}
+            arrays: dict[str, Any] = {name: to_host(A) for name, A in self._arrays().items()}
             np.savez(file, **arrays)
 
     def load(self, path: str | os.PathLike[str]) -> Self:
-        """Take the parameters from a file of `save`; return the network.
+        """Take parameters and state from a file of `save`; return the network.
 
         Raises NetworkFileError, and changes nothing, where the file is damaged or holds other parameters.
         """
@@ -124,7 +139,7 @@ class Network(Layer):
                 saved = dict(loaded)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise NetworkFileError(f"{path} is not an .npz file of parameters: {error}") from error
-        shapes = {name: A.shape for name, A, _ in parameters(self)}
+        shapes = {name: A.shape for name, A in self._arrays().items()}
         if saved.keys() != shapes.keys():
             raise NetworkFileError(f"{path} holds {', '.join(saved)}, and this network has {', '.join(shapes)}")
         for name, shape in shapes.items():
@@ -135,7 +150,7 @@ class Network(Layer):
                     f"{path} has {name} of type {saved[name].dtype}, expected floating-point numbers"
                 )
         device = "cpu" if isinstance(self.theta, np.ndarray) else "cuda"
-        for name, A, _ in parameters(self):
+        for name, A in self._arrays().items():
             A[...] = to_device(saved[name], device)
         return self
 
@@ -159,19 +174,22 @@ def _check_layer(i: int, layer: Any) -> None:
     for method in ("forward", "backward"):
         if not callable(getattr(layer, method, None)):
             raise ValueError(f"layer {i}, {type(layer).__name__}, has no method {method}: see scratchnet.layers.Layer")
-    for name, own in getattr(layer, "params", {}).items():
-        for attribute in (name, "d" + name):
+    params, state = getattr(layer, "params", {}), getattr(layer, "state", {})
+    for name, own in {**params, **state}.items():
+        for attribute in (name, f"d{name}") if name in params else (name,):
             A = getattr(layer, attribute, None)
             if A is None or not hasattr(A, "reshape") or A.ndim < own:
                 raise ValueError(
-                    f"layer {i}, {type(layer).__name__}, declares the parameter {name} with {own} axes, and its "
-                    f"attribute {attribute} is no array of at least so many: set it in __init__"
+                    f"layer {i}, {type(layer).__name__}, declares {name} with {own} axes, and its attribute "
+                    f"{attribute} is no array of at least so many: set it in __init__"
                 )
 
 
-def _own_axes(layer: Layer) -> list[int]:
-    """The number of its own axes of each parameter, in the order of `parameters`."""
-    return [own for part in walk(layer) for own in getattr(part, "params", {}).values()]
+def _with_own_axes(layer: Layer) -> Iterator[tuple[Array, int]]:
+    """Each parameter and each state, with the number of its own axes."""
+    for part in walk(layer):
+        for name, own in {**getattr(part, "params", {}), **getattr(part, "state", {})}.items():
+            yield getattr(part, name), own
 
 
 def _bind(layer: Any, theta: Array, grad: Array) -> int:
@@ -204,7 +222,7 @@ def _rows(layer: Any, prefix: str = "") -> list[tuple[str, str, str, str]]:
 
 
 def _describe(layer: Any) -> str:
-    settings = [f"{k}={v:g}" for k, v in vars(layer).items() if isinstance(v, (int, float))]
+    settings = [f"{k}={v:g}" for k, v in vars(layer).items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
     return type(layer).__name__ + (f"({', '.join(settings)})" if settings else "")
 
 
@@ -212,16 +230,19 @@ def mlp(
     sizes: Sequence[int],
     *,
     activation: Callable[[], Any] = ReLU,
+    normalization: Callable[[Array, Array], Any] | None = None,
     dropout: float = 0.0,
     rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
     replicas: tuple[int, ...] = (),
     dtype: Any = np.float32,
 ) -> Network:
-    """A multilayer perceptron: Linear, activation, Dropout, …, Linear, with `sizes` units from input to logits.
+    """A multilayer perceptron: Linear, normalization, activation, Dropout, …, Linear, with `sizes` units from input to
+    logits.
 
     Every weight and bias is 0 until you initialize it: `mlp([784, 256, 128, 10]).apply(init.linear(scheme, rng=rng))`.
-    An activation with parameters of its own brings their initial values. `dropout` is the probability of dropping a
-    hidden unit, and needs the `rng` that draws the masks. `replicas` are the axes in front of every parameter.
+    An activation with parameters of its own brings their initial values. `normalization(gamma, beta)`, LayerNorm or
+    BatchNorm, starts with γ = 1 and β = 0. `dropout` is the probability of dropping a hidden unit, and needs the `rng`
+    that draws the masks. `replicas` are the axes in front of every parameter.
 
     >>> print(mlp([784, 256, 128, 10]))
     Network, float32
@@ -240,6 +261,8 @@ def mlp(
     layers: list[Any] = []
     for n_in, n_out in itertools.pairwise(sizes):
         if layers:
+            if normalization is not None:
+                layers.append(normalization(np.ones(n_in, dtype), np.zeros(n_in, dtype)))
             layers.append(activation())
             if dropout > 0 and rng is not None:
                 layers.append(Dropout(dropout, rng=rng))

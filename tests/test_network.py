@@ -294,7 +294,7 @@ def test_replicate_puts_equal_networks_side_by_side(rng, X):
         (lambda rng: [linear(rng, 8, 8)] * 2, "the same layer object stands in the network twice"),
         (lambda rng: [Tanh()], "needs at least one layer with parameters"),
         (lambda rng: [linear(rng, 8, 8), linear(rng, 8, 4, (2,))], "expected the same replica axes"),
-        (lambda rng: [Undeclared()], "declares the parameter a with 1 axes"),
+        (lambda rng: [Undeclared()], "declares a with 1 axes"),
     ],
     ids=["a class", "a function", "twice", "no parameters", "other replicas", "no gradient"],
 )

@@ -1,6 +1,7 @@
-"""Initial weights: the schemes, one by one (`schemes`, `structured`, `data_dependent`), and the theory behind them.
+"""Initial weights, scheme by scheme (`schemes`, `structured`, `data_dependent`, `residual`), and their theory.
 
-Reading order: `schemes`, `gaussian`, `meanfield`, `signals`, `structured`, `data_dependent`, `registry`, `expected`.
+Reading order: `schemes`, `gaussian`, `meanfield`, `signals`, `structured`, `data_dependent`, `residual`, `registry`,
+`expected`.
 """
 
 from scratchnet.init import meanfield, signals
@@ -15,6 +16,7 @@ from scratchnet.init.data_dependent import (
     zero_last_layer,
 )
 from scratchnet.init.registry import ALIASES, BIASES, PREPARATIONS, SCHEMES, Preparation, resolve
+from scratchnet.init.residual import fixup
 from scratchnet.init.schemes import (
     Scheme,
     Shape,
@@ -71,6 +73,7 @@ __all__ = [
     "fan",
     "fan_in",
     "fans",
+    "fixup",
     "flax_dense",
     "glorot_normal",
     "glorot_uniform",
