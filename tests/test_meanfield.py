@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from scratchnet import init
+from scratchnet.init.gaussian import expectation
 from scratchnet.init.meanfield import (
     chi,
     edge_of_chaos,
-    expectation,
     fixed_point,
     gain,
     gradient_depth_scale,

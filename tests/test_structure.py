@@ -11,7 +11,10 @@ PACKAGE = ROOT / "scratchnet"
 # room → its files in reading order, and the rooms that they may import from besides their own
 ROOMS = {
     "": (["layers", "loss", "gradcheck", "optim", "network", "train", "backend", "files"], []),
-    "init": (["schemes", "meanfield", "structured", "data_dependent", "registry", "expected"], [""]),
+    "init": (
+        ["schemes", "gaussian", "meanfield", "signals", "structured", "data_dependent", "registry", "expected"],
+        [""],
+    ),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         ["parts", "experiment", "executors", "comparison", "intervals", "signals", "symmetry", "maps", "diagnostics"],

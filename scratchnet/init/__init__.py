@@ -1,9 +1,9 @@
 """Initial weights: the schemes, one by one (`schemes`, `structured`, `data_dependent`), and the theory behind them.
 
-Read `schemes` first, then `meanfield`, `structured`, `data_dependent`, `expected` and `registry`.
+Reading order: `schemes`, `gaussian`, `meanfield`, `signals`, `structured`, `data_dependent`, `registry`, `expected`.
 """
 
-from scratchnet.init import meanfield
+from scratchnet.init import meanfield, signals
 from scratchnet.init.data_dependent import (
     antisymmetric,
     hinge_bias,
@@ -95,6 +95,7 @@ __all__ = [
     "resolve",
     "rule_normal",
     "rule_uniform",
+    "signals",
     "siren_first",
     "siren_hidden",
     "sparse",

@@ -19,41 +19,16 @@ All of this is without dropout. Dropout with probability p multiplies E[φ²] an
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-# An activation: a function of an array, or a layer of this package such as ReLU().
-Activation = Any
+from scratchnet.init.gaussian import Activation, derivative, expectation, function, pair_expectation
 
-FAR = 12.0  # standard deviations; farther out the normal density is below 1e-31
-NODES = 300  # points of the quadrature on each smooth piece
 TINY, HUGE = 1e-100, 1e12  # stand for a signal's size in the limits q → 0 and q → ∞
 SAME = 1e-9  # what differs from 1 by no more than this counts as 1: errors of the quadrature are smaller
-
-
-def expectation(f: Callable[[np.ndarray], np.ndarray], *, kinks: Sequence[float] = (0.0,)) -> float:
-    """E[f(z)] for z ~ N(0, 1), by Gauss-Legendre quadrature between `kinks`, the points where f is not smooth.
-
-    A quadrature rule converges slowly across a kink (ReLU has one at 0), so each smooth piece is integrated by itself.
-    The error is about 1e-12 if f is smooth on each piece, grows more slowly than e^(z²/2), and has no detail finer than
-    0.1. For φ(√q z), where φ saturates, the error is below 1e-10 up to q = 10⁴.
-    """
-    nodes, weights = _gauss_legendre(NODES)
-    ends = [-FAR, *sorted(k for k in kinks if -FAR < k < FAR), FAR]
-    total = 0.0
-    for a, b in itertools.pairwise(ends):
-        z = (a + b) / 2 + (b - a) / 2 * nodes
-        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        total += (b - a) / 2 * float(np.sum(weights * f(z) * density))
-    return total
-
-
-_gauss_legendre = functools.cache(np.polynomial.legendre.leggauss)
 
 
 def second_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (0.0,)) -> float:
@@ -61,9 +36,9 @@ def second_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (
     if not q >= 0:
         raise ValueError(f"expected a variance q ≥ 0, got q = {q}")
     if q == 0:
-        return float(_function(phi)(np.zeros(1))[0] ** 2)
+        return float(function(phi)(np.zeros(1))[0] ** 2)
     root = math.sqrt(q)
-    return expectation(lambda z: _function(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
+    return expectation(lambda z: function(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
 
 
 def slope_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (0.0,)) -> float:
@@ -75,7 +50,7 @@ def slope_moment(phi: Activation, q: float = 1.0, *, kinks: Sequence[float] = (0
     if not q >= 0:
         raise ValueError(f"expected a variance q ≥ 0, got q = {q}")
     root = math.sqrt(q) or TINY
-    return expectation(lambda z: _derivative(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
+    return expectation(lambda z: derivative(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
 
 
 def gain(phi: Activation, *, kinks: Sequence[float] = (0.0,)) -> float:
@@ -131,8 +106,8 @@ def variance_slope(phi: Activation, q: float, *, sigma_w: float, kinks: Sequence
     root = math.sqrt(q)
 
     def product(z: np.ndarray) -> np.ndarray:
-        slope = _derivative(phi)(root * z)
-        return _function(phi)(root * z) * slope * z
+        slope = derivative(phi)(root * z)
+        return function(phi)(root * z) * slope * z
 
     return sigma_w**2 * expectation(product, kinks=[k / root for k in kinks]) / root
 
@@ -210,29 +185,6 @@ def gradient_depth_scale(
 # --- two signals ----------------------------------------------------------------------------------------------
 
 
-def pair_expectation(f: Callable[[np.ndarray], np.ndarray], c: float, *, kinks: Sequence[float] = (0.0,)) -> float:
-    """E[f(z₁) f(z₂)] for z₁, z₂ ~ N(0, 1) with correlation c.
-
-    With s = √(1 − c²) and z ~ N(0, 1), independent of z₁, z₂ = c z₁ + s z has correlation c with z₁. So this is
-
-        E[f(z₁) g(z₁)],        g(x) = E[f(c x + s z)],
-
-    one `expectation` in another. A kink k of f lies at z = (k − c x)/s for g(x); g itself is smooth, but for c near ±1
-    it bends within a few s of x = k/c. The error is about 1e-10 where that of `expectation` is small.
-    """
-    if not -1 <= c <= 1:
-        raise ValueError(f"expected a correlation from -1 to 1, got c = {c}")
-    s = math.sqrt((1 - c) * (1 + c))
-    if s == 0:
-        return expectation(lambda z: f(z) * f(c * z), kinks=[*kinks, *(c * k for k in kinks)])
-
-    def g(x: float) -> float:
-        return expectation(lambda z: f(c * x + s * z), kinks=[(k - c * x) / s for k in kinks])
-
-    bends = [k / c + width * s / c for k in kinks for width in (-8, 0, 8)] if c else []
-    return expectation(lambda z: f(z) * np.array([g(x) for x in z]), kinks=[*kinks, *bends])
-
-
 def correlation_map(
     phi: Activation, c: float, q: float, *, sigma_w: float, sigma_b: float = 0.0, kinks: Sequence[float] = (0.0,)
 ) -> float:
@@ -243,7 +195,7 @@ def correlation_map(
     eq. 6). Source: Poole et al. 2016, eq. 5.
     """
     root = _root(q)
-    product = pair_expectation(lambda z: _function(phi)(root * z), c, kinks=[k / root for k in kinks])
+    product = pair_expectation(lambda z: function(phi)(root * z), c, kinks=[k / root for k in kinks])
     return (sigma_w**2 * product + sigma_b**2) / variance_map(phi, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
 
 
@@ -255,7 +207,7 @@ def correlation_slope(
     Where q = V(q) this is the paper's χ_c, and at c = 1 it is χ.
     """
     root = _root(q)
-    product = pair_expectation(lambda z: _derivative(phi)(root * z), c, kinks=[k / root for k in kinks])
+    product = pair_expectation(lambda z: derivative(phi)(root * z), c, kinks=[k / root for k in kinks])
     return sigma_w**2 * product * q / variance_map(phi, q, sigma_w=sigma_w, sigma_b=sigma_b, kinks=kinks)
 
 
@@ -353,26 +305,6 @@ def edge_of_chaos(
 
 
 # --- helpers --------------------------------------------------------------------------------------------------
-
-
-def _function(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
-    return phi.forward if hasattr(phi, "forward") else phi
-
-
-def _derivative(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
-    if hasattr(phi, "backward"):
-
-        def slope(x: np.ndarray) -> np.ndarray:
-            phi.forward(x)
-            return phi.backward(np.ones_like(x))
-
-        return slope
-
-    def difference(x: np.ndarray) -> np.ndarray:
-        h = np.copysign(1e-5, x)  # away from 0, so that it does not reach over a kink there
-        return (4 * phi(x + h) - phi(x + 2 * h) - 3 * phi(x)) / (2 * h)  # exact up to h²
-
-    return difference
 
 
 def _root(q: float) -> float:
