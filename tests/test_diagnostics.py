@@ -275,6 +275,19 @@ def test_a_neural_tangent_kernel_is_the_product_of_jacobians_of_torch_func(rng):
         np.testing.assert_allclose(kernel[index], np.einsum("ikp,jkp->ij", J, J) / 3, atol=1e-11)
 
 
+def test_layers_that_are_not_linear_have_their_part_in_the_kernel(rng):
+    """One slope of a PReLU: its gradient for one example is the sum over units of dy·min(x, 0)."""
+    network = network_of([6, 5, 3], rng, PReLU)
+    X = rng.normal(size=(4, 6))
+    J = []
+    for i, k in np.ndindex(4, 3):
+        Z = network.forward(X[i : i + 1])
+        network.backward(np.eye(3)[None, k] * np.ones_like(Z))
+        J.append(network.grad.copy())
+    J = np.array(J).reshape(4, 3, -1)
+    np.testing.assert_allclose(ntk(network, X), np.einsum("ikp,jkp->ij", J, J) / 3, atol=1e-11)
+
+
 @pytest.mark.parametrize("negative", [False, True])
 def test_sharpness_is_the_largest_eigenvalue_of_the_hessian(negative, rng):
     stack = network_of([4, 5, 3], rng, replicas=(3,))

@@ -17,7 +17,7 @@ ROOMS = {
     ),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
-        ["parts", "experiment", "executors", "comparison", "intervals", "signals", "symmetry", "maps", "diagnostics"],
+        ["parts", "experiment", "executors", "comparison", "intervals", "outputs", "symmetry", "maps", "diagnostics"],
         ["", "init", "data"],
     ),
     "report": (["tables", "results", "plots"], ["files", "data", "lab"]),

@@ -1,13 +1,13 @@
 """Why an initialization fails or works: every quantity of a network, one function each.
 
-The functions are in `signals` (outputs of a layer), `symmetry` (its units) and `maps` (the network as a whole), and all
+The functions are in `outputs` (outputs of a layer), `symmetry` (its units) and `maps` (the network as a whole), and all
 of them can be imported from here.
 """
 
 from __future__ import annotations
 
 from scratchnet.lab.maps import alone, gradient, gradient_change, jacobian, line, movement, ntk, sharpness, shattering
-from scratchnet.lab.signals import (
+from scratchnet.lab.outputs import (
     correlation,
     dead_inputs,
     dead_units,

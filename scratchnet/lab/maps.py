@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from scratchnet.backend import Array
-from scratchnet.layers import walk
+from scratchnet.lab.outputs import output_gradients, outputs
+from scratchnet.layers import Layer, Linear, parameters, walk
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network
 
@@ -90,22 +91,40 @@ def ntk(network: Network, X: Array) -> Array:
 
         Θ_ij = 1/classes Σ_k ∂z_k(x_i)/∂θ · ∂z_k(x_j)/∂θ
 
-    A network of n replicas, each with one example, gives the gradients of n examples side by side; so this takes n
-    times the network's memory, twice. Use about 100 images. Source: Jacot, Gabriel & Hongler 2018, NeurIPS.
+    Each layer with parameters adds its own part. In a Linear layer one example has dW = x dyᵀ and db = dy, and the
+    product of two such matrices is (x·x')(dy·dy'). So with dY of a backward pass from the logit k alone, its part is
+
+        (X Xᵀ + 1) ∘ (dY dYᵀ)
+
+    and no gradient of a single example is formed. Other layers run backward once for each example. Source: Jacot,
+    Gabriel & Hongler 2018, NeurIPS.
     """
-    n = len(X)
-    kernels = []
-    for index in np.ndindex(network.replicas):
-        rows = alone(network, index).replicate((n,))
-        Z = rows.forward(X[:, None, :])
-        kernel = np.zeros((n, n))
-        for k in range(Z.shape[-1]):
-            dZ = np.zeros_like(Z)
-            dZ[..., k] = 1
-            rows.backward(dZ, need_dX=False)
-            kernel += rows.grad @ rows.grad.T
-        kernels.append(kernel / Z.shape[-1])
-    return np.array(kernels).reshape(*network.replicas, n, n)
+    Ys = outputs(network, X)
+    Xs, classes = [X, *Ys[:-1]], Ys[-1].shape[-1]
+    dYs = []
+    for k in range(classes):
+        dZ = np.zeros_like(Ys[-1])
+        dZ[..., k] = 1
+        dYs.append(output_gradients(network, dZ))
+    kernel = np.zeros((*network.replicas, len(X), len(X)))
+    for i, layer in enumerate(network.layers):
+        for k in range(classes):
+            if isinstance(layer, Linear):
+                kernel += (Xs[i] @ Xs[i].mT + 1) * (dYs[k][i] @ dYs[k][i].mT)
+            elif any(True for _ in parameters(layer)):
+                g = _one_by_one(layer, Xs[i], dYs[k][i], network.replicas)
+                kernel += g @ g.mT
+    return kernel / classes
+
+
+def _one_by_one(layer: Layer, X: Array, dY: Array, lead: tuple[int, ...]) -> Array:
+    """The gradients of a layer's parameters from each example by itself: (..., n, parameters)."""
+    rows = []
+    for i in range(X.shape[-2]):
+        layer.forward(X[..., i : i + 1, :])
+        layer.backward(dY[..., i : i + 1, :])
+        rows.append(np.concatenate([dA.reshape(*lead, -1) for _, _, dA in parameters(layer)], axis=-1))
+    return np.stack(rows, axis=-2)
 
 
 # --- from parameters to the loss --------------------------------------------------------------------------------------
