@@ -107,8 +107,12 @@ def slope(phi: Layer, Y: Array) -> Array:
 def elementwise(phi: Layer, Y: Array) -> bool:
     """Whether each output of phi depends on one y alone: only then is φ'(y) its derivative. Softmax mixes them."""
     phi = copy.deepcopy(phi)
-    column = phi.forward(Y.reshape(*Y.shape[:-2], -1, 1)).reshape(Y.shape)
-    return bool(np.allclose(phi.forward(Y), column, equal_nan=True))
+    whole = phi.forward(Y)
+    try:
+        column = phi.forward(Y.reshape(*Y.shape[:-2], -1, 1))
+    except ValueError:  # it has parameters for each unit
+        return False
+    return column.size == whole.size and np.allclose(whole, column.reshape(whole.shape), equal_nan=True)
 
 
 def saturation(Y: Array, phi: Layer) -> Array:
