@@ -23,7 +23,10 @@ ROOMS = {
     ),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
-        ["parts", "experiment", "executors", "comparison", "rates", "intervals", "study"],
+        [
+            *("parts", "experiment", "executors", "comparison", "rates", "intervals"),
+            *("outputs", "symmetry", "maps", "expectations", "verdicts", "diagnostics", "study"),
+        ],
         ["", "init", "data"],
     ),
     "report": (["tables", "results", "findings", "plots", "panels"], ["files", "data", "lab"]),

@@ -1,0 +1,117 @@
+"""Verdicts on an initialization: each is a word and a sentence, with its numbers and the rule that they broke.
+
+A rule compares a number with a limit. The limits are conventions; they stand here, and in every sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+FACTOR = 10.0  # a layer may change the mean square of a signal or a gradient so many times, up or down,
+TOTAL = 1000.0  # and all layers together so many times
+FLATTER = 0.25  # share of outputs in the flat part of φ beyond what N(0, 1) has there
+DEAD = 0.5  # share of units that are silent for every image
+TOO_BIG, TOO_SMALL = 0.3, 1e-5  # update : weight, root mean squares
+LOUD = 2.0  # the first loss, in units of ln(classes)
+
+# The most telling first: a network of zeros is symmetric, and has no signal either.
+WORDS = ("not finite", "symmetric", "explodes", "fades", "dead", "saturated", "too big a step", "too small a step")
+
+
+class Verdict(NamedTuple):
+    """What is wrong, one of WORDS, and why, in a sentence with its rule."""
+
+    word: str
+    reason: str
+
+
+class Numbers(NamedTuple):
+    """What the rules need of one layer: medians over replicas, or None where a number has no meaning."""
+
+    name: str
+    hidden: bool
+    q: float  # E[y²]
+    q_before: float  # of the layer before, or of the images
+    q_images: float
+    gradient: float  # Σ_j E[dy_j²], the sum over units: with it widths cancel
+    gradient_after: float  # of the next layer, or of the logits
+    gradient_logits: float
+    units: int
+    distinct: float | None
+    dead: float | None
+    saturation: float | None
+    saturation_normal: float | None  # the share that N(0, 1) has in the flat part
+    update: float | None
+
+
+def on_layer(x: Numbers, images: int) -> Iterator[Verdict]:
+    """The verdicts on one layer, none if all is well. `images`: how many have been looked at for dead units."""
+    if x.hidden and x.distinct is not None and x.distinct < x.units / 2:
+        yield Verdict("symmetric", f"{x.units} units, {x.distinct:.0f} distinct (rule: fewer than half)")
+    if x.dead is not None and x.dead > DEAD:
+        share = f"{100 * x.dead:.0f} % of its units are silent for all {images:,} images"
+        yield Verdict("dead", f"{share} (rule: more than {100 * DEAD:.0f} %)")
+    for what, now, before, first, where, origin in (
+        ("E[y²]", x.q, x.q_before, x.q_images, "the layer before", "the images"),
+        ("the gradient", x.gradient, x.gradient_after, x.gradient_logits, "the layer after", "the logits"),
+    ):
+        yield from _change(what, now, before, f"that of {where}", FACTOR)
+        if now != first or before != first:
+            yield from _change(what, now, first, f"that of {origin}", TOTAL)
+    if x.saturation is not None and x.saturation_normal is not None and x.saturation > x.saturation_normal + FLATTER:
+        share = f"{100 * x.saturation:.0f} % of its outputs are where φ' is below 5 % of its maximum"
+        yield Verdict("saturated", f"{share} (rule: above {100 * (x.saturation_normal + FLATTER):.0f} %)")
+    if x.update is not None and math.isfinite(x.update):
+        step = f"a step changes its weights by {size(x.update)} of their size"
+        if x.update > TOO_BIG:
+            yield Verdict("too big a step", f"{step} (rule: above {TOO_BIG:g})")
+        if x.update < TOO_SMALL:
+            yield Verdict("too small a step", f"{step} (rule: below {size(TOO_SMALL)})")
+
+
+def _change(what: str, now: float, before: float, that: str, limit: float) -> Iterator[Verdict]:
+    if now == before == 0 or math.isnan(now) or math.isnan(before):
+        return
+    if now == 0:
+        yield Verdict("fades", f"{what} is 0 (rule: below 1/{limit:,.0f} of {that})")
+    elif now > limit * before:
+        times = "∞" if before == 0 else size(now / before)
+        yield Verdict("explodes", f"{what} is {times} times {that} (rule: more than {limit:,.0f})")
+    elif now < before / limit:
+        yield Verdict("fades", f"{what} is {size(now / before)} of {that} (rule: below 1/{limit:,.0f})")
+
+
+def on_network(whole: Mapping[str, float], classes: int, edge: float | None) -> Iterator[Verdict]:
+    """The verdicts on the network as a whole; `edge` is the sharpness·α that plain descent bears, None for others."""
+    blind = math.log(classes)
+    if whole["loss"] > LOUD * blind:
+        loss = f"the first loss is {size(whole['loss'])}, and ln {classes} = {blind:.2f} is a blind guess"
+        yield Verdict("explodes", f"{loss} (rule: more than twice)")
+    if edge is not None and whole["sharpness"] > edge:
+        sharp = f"sharpness times learning rate is {size(whole['sharpness'])}"
+        yield Verdict("too big a step", f"{sharp} (rule: above {edge:g}, the edge of stability)")
+
+
+def words(verdicts: Sequence[Verdict]) -> list[str]:
+    """The words of these verdicts, each once, in the order of WORDS; or "fine"."""
+    return [word for word in WORDS if any(verdict.word == word for verdict in verdicts)] or ["fine"]
+
+
+def size(x: Any) -> str:
+    """A number in at most six characters: 0.41, 320, 3.2e4, 4e-12."""
+    if x is None:
+        return "–"
+    x = float(x)
+    if math.isnan(x):
+        return "NaN"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x == 0:
+        return "0"
+    if 0.01 <= abs(x) < 1000:
+        return f"{x:.3g}" if abs(x) >= 100 else f"{x:.2g}"
+    mantissa, exponent = f"{x:.1e}".split("e")
+    power = int(exponent)
+    return f"{mantissa}e{power}" if abs(power) < 10 else f"{float(mantissa):.0f}e{power}"
