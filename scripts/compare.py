@@ -69,7 +69,7 @@ def arguments() -> argparse.Namespace:
     if args.arms is not None and args.comparisons:
         parser.error(f"--arms makes a comparison of its own: leave out {' '.join(args.comparisons)}, or --arms")
     try:
-        args.arms = args.arms and cli.arms(args.arms)
+        args.arms = None if args.arms is None else cli.arms(args.arms)
     except parts.PartError as error:
         parser.error(f"argument --arms: {error}")
     args.seeds = args.seeds or (QUICK_SEEDS if args.quick else SEEDS)
