@@ -88,7 +88,7 @@ def arguments() -> argparse.Namespace:
     if args.learning_rates and args.learning_rate:
         parser.error("--learning-rate is one rate for all arms: leave it out, or --learning-rates")
     try:
-        args.arms = args.arms and cli.arms(args.arms)
+        args.arms = None if args.arms is None else cli.arms(args.arms)
     except parts.PartError as error:
         parser.error(f"argument --arms: {error}")
     args.seeds = args.seeds or (QUICK_SEEDS if args.quick else SEEDS)

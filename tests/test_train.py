@@ -1,6 +1,5 @@
 """Training: the same path as PyTorch's, step by step, and what fit and evaluate promise."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -34,9 +33,11 @@ class Recorded(Dropout):
         return self.kept[-1]
 
 
-OPTIMIZERS = {  # those of the command line
+# Those of the command line. The learning rates are small enough for a deep network with SELU, too: with SGD at 0.02 its
+# training is unstable, and 3 epochs blow up a difference of 1e-16 in the weights to 1e-8 in the losses, here as there.
+OPTIMIZERS = {
     "adam": (0.002, lambda p: torch.optim.Adam(p, lr=0.002)),
-    "sgd": (0.02, lambda p: torch.optim.SGD(p, lr=0.02)),
+    "sgd": (0.005, lambda p: torch.optim.SGD(p, lr=0.005)),
     "momentum": (0.005, lambda p: torch.optim.SGD(p, lr=0.005, momentum=0.9)),
 }
 ACTIVATIONS = {
@@ -58,10 +59,11 @@ def test_every_activation_and_optimizer_of_the_command_line_has_its_counterpart_
     assert OPTIMIZERS.keys() == parts.OPTIMIZERS.keys()
 
 
-def same_path(dataset, sizes, activation, optimizer, *, dropout, epochs, close):
+def same_path(dataset, sizes, activation, optimizer, *, dropout, epochs, batch_size):
     """Train a stack of two here and the two one by one in PyTorch, in float64: all losses and parameters agree.
 
-    Same weights, batches and masks.
+    Same weights, batches and masks. The bound allows for another order of sums: in these runs a difference of 1e-14 in
+    the weights becomes one of 1e-12 in the losses at most.
     """
     images, labels, masks = dataset.images.astype(np.float64), dataset.labels, []
     rng = np.random.default_rng(0)
@@ -72,7 +74,7 @@ def same_path(dataset, sizes, activation, optimizer, *, dropout, epochs, close):
     start = {name: A.copy() for name, A, _ in parameters(network)}
     learning_rate, make_theirs = OPTIMIZERS[optimizer]
     ours = parts.OPTIMIZERS[optimizer](network.theta, network.grad, learning_rate=learning_rate)
-    losses = fit(network, ours, images, labels, epochs=epochs, batch_size=100, rng=np.random.default_rng(1))
+    losses = fit(network, ours, images, labels, epochs=epochs, batch_size=batch_size, rng=np.random.default_rng(1))
 
     for r in range(2):
         modules, drops = [], []
@@ -90,7 +92,7 @@ def same_path(dataset, sizes, activation, optimizer, *, dropout, epochs, close):
         optimizer_theirs = make_theirs(theirs.parameters())
         expected = []
         for _ in range(epochs):
-            for batch in batches(np.arange(len(images)), 100, rng=order):
+            for batch in batches(np.arange(len(images)), batch_size, rng=order):
                 X = torch.tensor(images[batch])
                 for i, module in enumerate(modules, start=1):
                     X = module(X) * torch.tensor(next(drawn)) if i in drops else module(X)
@@ -99,23 +101,23 @@ def same_path(dataset, sizes, activation, optimizer, *, dropout, epochs, close):
                 loss.backward()
                 optimizer_theirs.step()
                 expected.append(loss.item())
-        np.testing.assert_allclose(losses[:, r], expected, rtol=0, atol=close)
+        np.testing.assert_allclose(losses[:, r], expected, rtol=0, atol=1e-10)
         parameters_theirs = [p.detach().numpy() for p in theirs.parameters()]
         for (_, A, _), p in zip(parameters(network), parameters_theirs, strict=True):
-            np.testing.assert_allclose(A[r].reshape(-1), p.T.reshape(-1), rtol=0, atol=close)
+            np.testing.assert_allclose(A[r].reshape(-1), p.T.reshape(-1), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_300_steps_on_images_follow_pytorchs_path(dataset, optimizer):
     """The lesson's network, with dropout."""
-    same_path(dataset, SIZES, "relu", optimizer, dropout=0.2, epochs=5, close=1e-8)
+    same_path(dataset.first(1200), SIZES, "relu", optimizer, dropout=0.2, epochs=5, batch_size=20)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_deep_narrow_network_follows_pytorchs_path(dataset, activation, optimizer):
-    few = dataclasses.replace(dataset, images=dataset.images[:1000], labels=dataset.labels[:1000])
-    same_path(few, (784, *[12] * 8, 10), activation, optimizer, dropout=0.1, epochs=3, close=1e-8)
+    few = dataset.first(1000)
+    same_path(few, (784, *[12] * 8, 10), activation, optimizer, dropout=0.1, epochs=3, batch_size=100)
 
 
 def test_frozen_parameters_stay_and_the_others_learn_as_without_them(dataset):
