@@ -8,6 +8,7 @@ NAMES = (
     "identical_units",
     "born_dead",
     "dropout_scale",
+    "vanishing_gradients",
 )
 
 
