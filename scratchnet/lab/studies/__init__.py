@@ -9,6 +9,7 @@ NAMES = (
     "born_dead",
     "dropout_scale",
     "vanishing_gradients",
+    "shattered_gradients",
 )
 
 

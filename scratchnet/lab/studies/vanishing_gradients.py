@@ -131,12 +131,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
             log_y=True,
         )
         for title, symbol, g, extra in (
-            (
-                "Gradients of the outputs at the start, tanh",
-                "E[dY²]",
-                dY,
-                {"3^(−k)": (layers, 3.0 ** (layers - depth))},
-            ),
+            ("Gradients of the outputs at the start, tanh", "E[dY²]", dY, {"a third each": (layers, thirds)}),
             ("Gradients of the weights at the start, tanh", "E[dW²]", start[1], {}),
         )
     ]
@@ -180,4 +175,8 @@ STUDY = Study(
     measure=measure,
     judge=judge,
     quick={"steps": 200, "seeds": 3},
+    remarks="""The gradients of the weights do not fade with either rule: their mean square changes by 2 to 4 % a layer
+    under both. It is the product of the input's mean square, which falls from layer to layer under the heuristic rule,
+    and of the gradient's, which falls in the other direction. So the rule costs tanh only 3 points of accuracy at this
+    depth. The sigmoids are stuck under the normalized rule as well.""",
 )
