@@ -10,6 +10,9 @@ NAMES = (
     "momentum",
     "lottery",
     "shape_or_scale",
+    "dropout_scale",
+    "vanishing_gradients",
+    "shattered_gradients",
 )
 
 
