@@ -13,7 +13,13 @@ ROOMS = {
     "": (["layers", "loss", "gradcheck", "optim", "network", "train", "backend", "files"], []),
     "init": (["schemes", "meanfield", "structured", "data_dependent", "registry", "expected"], [""]),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
-    "lab": (["parts", "experiment", "executors", "comparison", "intervals", "study"], ["", "init", "data"]),
+    "lab": (
+        [
+            *["parts", "experiment", "executors", "comparison", "intervals"],
+            *["signals", "symmetry", "maps", "diagnostics", "study"],
+        ],
+        ["", "init", "data"],
+    ),
     "report": (["tables", "results", "findings", "plots", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
