@@ -7,6 +7,7 @@ from scratchnet.lab.study import Study
 NAMES = (
     "identical_units",
     "born_dead",
+    "deep_linear",
 )
 
 
