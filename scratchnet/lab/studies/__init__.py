@@ -8,6 +8,7 @@ NAMES = (
     "identical_units",
     "born_dead",
     "deep_linear",
+    "self_normalizing",
 )
 
 

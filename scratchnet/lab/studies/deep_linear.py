@@ -68,8 +68,8 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
     orthogonal, gaussian = (2 ** growth[start].mean() for start in STARTS)
     more = "at least " * bool((times["Gaussian"][:, -1] >= steps).any())
     answer = (
-        f"From {depths[0]} to {depths[-1]} linear layers, the learning time grows {orthogonal:.1f} times with orthogonal "
-        f"weights, and {more}{gaussian:.1f} times with Gaussian ones."
+        f"From {depths[0]} to {depths[-1]} linear layers, the learning time grows {orthogonal:.1f} times with "
+        f"orthogonal weights, and {more}{gaussian:.1f} times with Gaussian ones."
     )
     panels = [
         Lines(
@@ -110,10 +110,10 @@ STUDY = Study(
     network takes to learn does not depend on its depth. With Gaussian weights of the same scale it grows with depth,
     since a product of Gaussian matrices keeps the length of a vector only on average, and squeezes almost all
     directions.""",
-    experiment=f"""Networks of 2 to 64 linear layers of 100 units, without activations, trained by plain gradient descent
-    on batches of 100 images of Fashion-MNIST, until the mean training loss of 20 batches is below {GOAL}, for at most
-    1,000 steps. Both starts have Var w = 1/n_in. Each start and depth has the fastest of {len(RATES)} learning rates,
-    powers of √2, chosen with a seed of its own.""",
+    experiment=f"""Networks of 2 to 64 linear layers of 100 units, without activations, trained by plain gradient
+    descent on batches of 100 images of Fashion-MNIST, until the mean training loss of 20 batches is below {GOAL}, for
+    at most 1,000 steps. Both starts have Var w = 1/n_in. Each start and depth has the fastest of {len(RATES)} learning
+    rates, powers of √2, chosen with a seed of its own.""",
     rule="""With five other seeds: it holds if, from the shallowest network to the deepest, the orthogonal start's time
     grows less than twice, and the Gaussian's more than twice as much as that; both established (paired Student's tests
     of log₂ time, Holm's correction). It does not hold if the contrary of one of them is established. A network that has
