@@ -9,6 +9,7 @@ NAMES = (
     "born_dead",
     "deep_linear",
     "self_normalizing",
+    "width_and_rate",
 )
 
 
