@@ -6,6 +6,7 @@ from scratchnet.lab.study import Study
 
 NAMES = (
     "identical_units",
+    "any_activation",
     "born_dead",
     "deep_linear",
     "self_normalizing",
