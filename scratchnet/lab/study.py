@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-from scratchnet.data import Dataset
+from scratchnet.data import Dataset, split
 from scratchnet.lab.executors import Tick, Work, anywhere
-from scratchnet.lab.experiment import Arm, Run, Settings, train_stack
+from scratchnet.lab.experiment import Arm, Run, Settings, initialized, seen_rows, stream, train_stack
 from scratchnet.lab.intervals import interval
+from scratchnet.loss import CrossEntropy
+from scratchnet.train import batches
 
 
 class Outcome(StrEnum):
@@ -134,6 +136,72 @@ def train(spec: Training, images: np.ndarray, labels: np.ndarray, tick: Tick) ->
     """The runs of a `Training`, in the order of its arms, then of its seeds."""
     n = spec.images
     return train_stack(spec.arms, spec.seeds, images[:n], labels[:n], spec.settings, lambda: tick(1))
+
+
+@dataclass(frozen=True)
+class Race:
+    """One arm at several learning rates, with several seeds, all side by side: how soon is the loss below `goal`?
+
+    The images are multiplied by `scale`. `steps` is the most that is waited for; the settings' own learning rate and
+    epochs play no part.
+    """
+
+    arm: Arm
+    settings: Settings
+    rates: Sequence[float]
+    goal: float
+    steps: int
+    seeds: Sequence[int] = (0,)
+    scale: float = 1.0
+
+
+SMOOTH = 20  # batches, whose mean loss is compared with a race's goal
+
+
+def race(spec: Race, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, loss), each `(rates, seeds)`: when the mean loss of the last SMOOTH batches was first below the goal.
+
+    The race ends when, for each seed, the first rate has arrived, or after `spec.steps`, which is the number of all
+    others. So with one seed it finds the best of the rates, and with one rate the time of each seed. `loss` is the mean
+    of the last SMOOTH batches at that end.
+    """
+    settings, images = spec.settings, images * np.float32(spec.scale)
+    network = settings.network([stream(s, "dropout") for s in spec.seeds])
+    network.replicate((len(spec.rates), len(spec.seeds)))
+    training = []
+    for s, seed in enumerate(spec.seeds):
+        training.append(split(len(images), rng=stream(seed, "split"), validation=settings.validation)[0])
+        seen = seen_rows(training[s], seed)
+        network.theta[:, s] = initialized(spec.arm, seed, settings, images[seen], labels[seen]).theta
+    optimizer = settings.optimizer(network.theta, network.grad, learning_rate=np.reshape(spec.rates, (-1, 1, 1)))
+    orders = [stream(seed, "order") for seed in spec.seeds]
+    loss, recent = CrossEntropy(), np.full((SMOOTH, *network.replicas), np.inf)
+    arrived, step = np.full(network.replicas, spec.steps), 0
+    with np.errstate(all="ignore"):  # a rate that is too large diverges, and never arrives
+        while True:
+            for rows in batches(np.stack(training), settings.batch_size, rng=orders):
+                recent[step % SMOOTH] = loss.forward(network.forward(images[rows], train=True), labels[rows])
+                arrived[(recent.mean(axis=0) < spec.goal) & (arrived == spec.steps)] = step
+                if step == spec.steps or (arrived < spec.steps).any(axis=0).all():
+                    return arrived, recent.mean(axis=0)
+                network.backward(loss.backward(), need_dX=False)
+                optimizer.step()
+                step += 1
+                tick(1)
+
+
+def fastest(laboratory: Laboratory, races: Sequence[Race], seeds: int) -> list[tuple[float, np.ndarray]]:
+    """For each race (its best rate, the steps to its goal `(seeds,)`).
+
+    The rate is the one that arrives first with seed 0, or has the lowest loss if none arrives. The steps are those of
+    the seeds 1 … `seeds` at that rate.
+    """
+    best = []
+    for one, (steps, loss) in zip(races, laboratory.each(race, races), strict=True):
+        order = np.lexsort((np.where(np.isfinite(loss), loss, np.inf)[:, 0], steps[:, 0]))
+        best.append(replace(one, rates=(one.rates[order[0]],), seeds=range(1, seeds + 1)))
+    results = laboratory.each(race, best)
+    return [(one.rates[0], steps[0]) for one, (steps, _) in zip(best, results, strict=True)]
 
 
 def accuracies(runs: Sequence[Run], arm: Arm) -> np.ndarray:

@@ -6,6 +6,7 @@ from scratchnet.lab.study import Study
 
 NAMES = (
     "identical_units",
+    "any_activation",
     "born_dead",
     "momentum",
     "lottery",
@@ -13,6 +14,9 @@ NAMES = (
     "dropout_scale",
     "vanishing_gradients",
     "shattered_gradients",
+    "deep_linear",
+    "self_normalizing",
+    "width_and_rate",
 )
 
 
