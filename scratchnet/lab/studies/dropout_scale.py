@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.lab import signals
+from scratchnet.lab import outputs
 from scratchnet.lab.executors import Tick
 from scratchnet.lab.experiment import Arm, Settings
 from scratchnet.lab.intervals import judge as verdicts
@@ -43,10 +43,10 @@ def sizes(spec: tuple[float, str, int, int, bool], images: np.ndarray, labels: n
     masks, weights = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     network = mlp([images.shape[1], *[WIDTH] * depth, 10], dropout=p, rng=masks, replicas=(NETWORKS,))
     network.apply(init.linear(schemes(p)[scheme], rng=weights))
-    Ys = signals.outputs(network, images[seed * 100 : (seed + 1) * 100], train=dropping)
+    Ys = outputs.outputs(network, images[seed * 100 : (seed + 1) * 100], train=dropping)
     tick(1)
     return np.array(
-        [signals.mean_square(Y) for layer, Y in zip(network.layers, Ys, strict=True) if isinstance(layer, Linear)]
+        [outputs.mean_square(Y) for layer, Y in zip(network.layers, Ys, strict=True) if isinstance(layer, Linear)]
     )[:-1]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.lab import maps, signals
+from scratchnet.lab import maps, outputs
 from scratchnet.lab.executors import Tick
 from scratchnet.lab.experiment import Arm, Settings, stream
 from scratchnet.lab.intervals import judge as verdicts
@@ -55,7 +55,7 @@ def likeness(
     X = images[seen[SEEN : SEEN + IMAGES]]
     J = maps.jacobian(network, X).reshape(IMAGES, -1)
     tick(1)
-    return float(signals.correlation(J)), maps.shattering(network, maps.line(X[0], X[1], POINTS))
+    return float(outputs.correlation(J)), maps.shattering(network, maps.line(X[0], X[1], POINTS))
 
 
 def measure(

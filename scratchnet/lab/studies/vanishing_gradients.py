@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import init
-from scratchnet.lab import signals
+from scratchnet.lab import outputs
 from scratchnet.lab.executors import Tick
 from scratchnet.lab.experiment import stream
 from scratchnet.lab.intervals import judge as verdicts
@@ -47,13 +47,13 @@ def gradients(spec: tuple[int, int, int], images: np.ndarray, labels: np.ndarray
     network, loss = stack(Tanh, depth, width, images.shape[1], seed), CrossEntropy()
     rows = stream(seed, "order").permutation(len(images))[:LOOKED_AT]
     loss.forward(network.forward(images[rows]), labels[rows])
-    dYs = signals.output_gradients(network, loss.backward())
+    dYs = outputs.output_gradients(network, loss.backward())
     hidden = [(layer, dY) for layer, dY in zip(network.layers, dYs, strict=True) if isinstance(layer, Linear)][:-1]
     tick(1)
     return np.array(
         [
-            [signals.mean_square(dY) for _, dY in hidden],
-            [signals.mean_square(layer.dW) for layer, _ in hidden],
+            [outputs.mean_square(dY) for _, dY in hidden],
+            [outputs.mean_square(layer.dW) for layer, _ in hidden],
         ]
     )
 
@@ -74,9 +74,9 @@ def training(
     with np.errstate(all="ignore"):
         for step in range(steps + 1):
             if step % (steps // LOOKS) == 0:
-                *Ys, Z = signals.outputs(network, images[held_out])
+                *Ys, Z = outputs.outputs(network, images[held_out])
                 accuracy = 100 * (Z.argmax(axis=-1) == labels[held_out]).mean(axis=-1)
-                looks.append(np.stack([accuracy, *map(signals.mean_size, Ys[1::2])], axis=-1))
+                looks.append(np.stack([accuracy, *map(outputs.mean_size, Ys[1::2])], axis=-1))
             rows = rng.choice(order, BATCH)
             loss.forward(network.forward(images[rows], train=True), labels[rows])
             network.backward(loss.backward(), need_dX=False)
