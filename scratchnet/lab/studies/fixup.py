@@ -73,7 +73,7 @@ def measure(
     laboratory: Laboratory,
     *,
     blocks: tuple[int, ...] = (4, 16, 48),
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03),
+    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1),
     seeds: int = 5,
     images: int = 10_000,
 ) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def finding(outcome: Outcome, blocks: Sequence[int], kinds: Mapping[str, Kind], 
 
 
 EXPERIMENT = """Residual networks of 64 units: one Linear layer, blocks X + f(X) of two, and the last one; one epoch of
-    SGD with momentum 0.9 on 10,000 images, at the best of four learning rates."""
+    SGD with momentum 0.9 on 10,000 images, at the best of five learning rates."""
 
 STUDY = Study(
     name="fixup",

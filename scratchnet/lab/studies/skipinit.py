@@ -11,7 +11,7 @@ import numpy as np
 
 from scratchnet.lab.experiment import named
 from scratchnet.lab.intervals import judge as verdicts
-from scratchnet.lab.studies.fixup import EXPERIMENT, Kind, race
+from scratchnet.lab.studies.fixup import EXPERIMENT, Kind, finding, race
 from scratchnet.lab.study import Finding, Laboratory, Outcome, Study
 from scratchnet.residual import residual_mlp
 
@@ -28,7 +28,7 @@ def measure(
     laboratory: Laboratory,
     *,
     blocks: tuple[int, ...] = (4, 16, 48),
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03),
+    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1),
     seeds: int = 5,
     images: int = 10_000,
 ) -> dict[str, Any]:
