@@ -50,6 +50,7 @@ def results(
             "sizes": list(settings.sizes),
             "network": describe(settings.build),
             "activation": describe(settings.activation),
+            "normalization": settings.normalization and describe(settings.normalization),
             "dropout": settings.dropout,
             "optimizer": describe(settings.optimizer),
             "learning_rate": settings.learning_rate,
