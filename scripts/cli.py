@@ -150,13 +150,19 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(parts.ACTIVATIONS)}, {own} (default relu)",
     )
+    add(
+        "--normalization",
+        type=lambda text: None if text == "none" else part(parts.NORMALIZATIONS, "normalization")(text),
+        metavar="NAME",
+        help=f"before each activation: {', '.join(parts.NORMALIZATIONS)}, none (default), {own}",
+    )
     add("--dropout", type=probability, default=0.2, metavar="P", help="of dropping a hidden unit (default 0.2)")
     add(
         "--network",
         type=part(parts.NETWORKS, "network"),
         default=parts.NETWORKS["mlp"],
-        metavar="FILE.py:NAME",
-        help="a function that builds a network of your own: see docs/your-own.md",
+        metavar="NAME",
+        help=f"{', '.join(parts.NETWORKS)}, {own} (default mlp): see docs/your-own.md",
     )
     add(
         "--optimizer",
@@ -178,6 +184,7 @@ def settings(args: argparse.Namespace, dataset: Dataset, epochs: int) -> Setting
         sizes=(dataset.images.shape[1], *args.hidden, len(dataset.classes)),
         build=args.network,
         activation=args.activation,
+        normalization=args.normalization,
         dropout=args.dropout,
         optimizer=args.optimizer,
         learning_rate=args.learning_rate or Settings.learning_rate,

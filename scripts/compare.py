@@ -141,6 +141,8 @@ def listed() -> str:
     known = {
         "--arms": [*init.SCHEMES, *init.PREPARATIONS],
         "--activation": parts.ACTIVATIONS,
+        "--normalization": ["none", *parts.NORMALIZATIONS],
+        "--network": parts.NETWORKS,
         "--optimizer": parts.OPTIMIZERS,
     }
     return "\n".join([*lines, *(f"{option:20}{', '.join(names)}, or FILE.py:NAME" for option, names in known.items())])

@@ -75,6 +75,7 @@ def test_the_lessons_settings_are_the_defaults(quick):
         "sizes": [784, 256, 128, 10],
         "network": "mlp",
         "activation": "relu",
+        "normalization": None,
         "dropout": 0.2,
         "optimizer": "adam",
         "learning_rate": 0.001,
@@ -135,9 +136,11 @@ def test_list_prints_the_comparisons_and_all_parts_and_trains_nothing(python, tm
     done = python(SCRIPT, "--list", "--out", tmp_path / "out")
     assert done.returncode == 0
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert list(lines) == [*COMPARISONS, "--arms", "--activation", "--optimizer"]
+    assert list(lines) == [*COMPARISONS, "--arms", "--activation", "--normalization", "--network", "--optimizer"]
     assert {"he_normal", "lsuv", "looks_linear"} <= set(lines["--arms"].split(", "))
     assert {"relu", "gelu", "prelu"} <= set(lines["--activation"].split(", "))
+    assert lines["--normalization"] == "none, layer, batch, or FILE.py:NAME"
+    assert lines["--network"] == "mlp, residual_mlp, or FILE.py:NAME"
     assert lines["--optimizer"] == "adam, sgd, momentum, or FILE.py:NAME"
     assert not (tmp_path / "out").exists()
 
@@ -161,18 +164,20 @@ def test_every_setting_is_an_option_and_stands_in_the_heading_and_in_results_jso
     done = python(
         *(SCRIPT, "uniform-baseline", *SMALL, "--dataset", dataset.name, "--out", tmp_path),
         *("--hidden", "20x3,12", "--activation", "leaky_relu:slope=0.2", "--dropout", 0, "--optimizer", "momentum"),
+        *("--normalization", "batch:momentum=0.2"),
         *("--learning-rate", 0.05, "--batch-size", 200, "--epochs", 2, "--dtype", "float64"),
     )
     assert done.returncode == 0, done.stderr
     heading = (
-        "784-20×3-12-10, leaky_relu:slope=0.2, dropout 0, momentum at 0.05, 2 epochs of batches of 200, float64; "
-        "a quick look at 20,000 images."
+        "784-20×3-12-10, batch:momentum=0.2 normalization, leaky_relu:slope=0.2, dropout 0, momentum at 0.05, "
+        "2 epochs of batches of 200, float64; a quick look at 20,000 images."
     )
     assert heading in " ".join(done.stdout.split())
     chosen = {
         "sizes": [784, 20, 20, 20, 12, 10],
         "network": "mlp",
         "activation": "leaky_relu:slope=0.2",
+        "normalization": "batch:momentum=0.2",
         "dropout": 0,
         "optimizer": "momentum",
         "learning_rate": 0.05,
@@ -286,6 +291,8 @@ WRONG = [
     (["--hidden", "0"], "or none, got '0'"),
     (["--activation", "rleu"], "there is no activation 'rleu'; did you mean relu"),
     (["--activation", "leaky_relu:slop=1"], "leaky_relu has no argument 'slop'; it has slope"),
+    (["--normalization", "bath"], "there is no normalization 'bath'; did you mean batch"),
+    (["--normalization", "batch:gamma=1"], "batch has no argument 'gamma'; it has momentum, epsilon"),
     (["--optimizer", "adm"], "there is no optimizer 'adm'; did you mean adam"),
     (["--optimizer", "adam:learning_rate=1"], "adam has no argument 'learning_rate'; it has beta1, beta2, epsilon"),
     (["--network", "resnet"], "there is no network 'resnet'"),
@@ -331,6 +338,19 @@ def test_a_part_that_does_not_work_is_one_sentence_and_exit_code_2(
     hidden = "none" if option == "--arms" else "20"  # activations stand between layers
     arguments = (*SMALL, "--hidden", hidden, "--dataset", dataset.name, "--out", tmp_path / "out")
     assert_refused(python(SCRIPT, option, f"{own}/{part}", *arguments), tmp_path / "out", message)
+
+
+def test_a_residual_network_with_fixup_is_compared_by_name_and_needs_sizes_that_make_blocks(python, tmp_path, dataset):
+    options = ("--network", "residual_mlp:alpha=1,shifts=True", "--arms", "he_normal,scratchnet/init/residual.py:fixup")
+    common = (SCRIPT, *SMALL, "--dataset", dataset.name, "--out", tmp_path / "out", *options)
+    done = python(*common, "--hidden", "12x4")
+    assert_refused(done, tmp_path / "out", "residual_mlp with branches of 2 Linear layers needs 1 + 2·L hidden sizes")
+    done = python(*common, "--hidden", "12x5")
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "out")["settings"]["network"] == "residual_mlp:alpha=1,shifts=True"
+    done = python(*common[:-1], "he_normal,scratchnet/init/residual.py:fixup", "--network", "mlp")
+    assert done.returncode == 2
+    assert "residual.py:fixup does not work: fixup needs a network with residual blocks" in done.stderr
 
 
 def assert_refused(done, out, message):

@@ -12,6 +12,7 @@ from scratchnet import init
 from scratchnet.layers import GELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
+from scratchnet.normalization import BatchNorm, LayerNorm
 
 SIZES = [196, 48, 32, 10]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -607,4 +608,64 @@ def test_an_interrupt_leaves_the_network_as_it_was(X, rng):
     layer.forward = forward
     with pytest.raises(KeyboardInterrupt):
         init.weight_norm(network, X, rng=rng)
+    assert np.array_equal(network.theta, before)
+
+
+# --- normalization ------------------------------------------------------------------------------------------------
+
+
+def normalized(kind, **settings):
+    return mlp((20, 16, 12, 10), normalization=kind, dtype=np.float64, **settings)
+
+
+def images_and_labels(rng):
+    return rng.random((200, 20)), np.arange(200) % 10
+
+
+def test_with_layernorm_lsuv_and_weight_norm_keep_their_promises(rng):
+    X, _ = images_and_labels(rng)
+    for prepare in (init.lsuv, init.weight_norm):
+        network = normalized(LayerNorm)
+        prepare(network, X, rng=rng)
+        Y = X
+        for layer in network.layers:
+            Y = layer.forward(Y)
+            if isinstance(layer, Linear):
+                assert abs(Y.var() - 1) < 0.05
+                if prepare is init.weight_norm:
+                    np.testing.assert_allclose(Y.std(axis=0), 1, rtol=1e-6)
+    assert (network.layers[1].gamma == 1).all()
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, BatchNorm])
+@pytest.mark.parametrize("train", [False, True])
+def test_with_normalization_an_antisymmetric_network_is_still_0_and_zero_last_still_starts_at_the_entropy(
+    rng, kind, train
+):
+    X, labels = images_and_labels(rng)
+    network = normalized(kind)
+    init.antisymmetric(network, rng=rng)
+    np.testing.assert_allclose(network.forward(X, train=train), 0, atol=1e-12)
+    init.zero_last_layer(network, labels)
+    np.testing.assert_allclose(network.forward(X, train=train), np.log(0.1))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("lsuv", BatchNorm, "the network has BatchNorm, whose running statistics have seen no image yet"),
+        ("weight_norm", BatchNorm, "the network has BatchNorm, whose running statistics have seen no image yet"),
+        ("hinge_bias", BatchNorm, "hinge_bias lets kinks pass through images, and a normalization would move them"),
+        ("hinge_bias", LayerNorm, "hinge_bias lets kinks pass through images, and a normalization would move them"),
+        ("krahenbuhl", LayerNorm, "needs the activation ReLU or LeakyReLU, but the network has LayerNorm"),
+        ("looks_linear", BatchNorm, "needs the activation ReLU, but the network has BatchNorm"),
+    ],
+)
+def test_what_normalization_would_undo_is_refused_and_nothing_is_changed(rng, name, kind, message):
+    X, labels = images_and_labels(rng)
+    network = normalized(kind)
+    network.theta[...] = rng.normal(size=network.theta.shape)
+    before = network.theta.copy()
+    with pytest.raises(ValueError, match=message):
+        init.PREPARATIONS[name](network, X, labels, rng=rng)
     assert np.array_equal(network.theta, before)

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 from comparing import ARMS, SETTINGS, same
 
 from scratchnet import init
+from scratchnet.data import split
 from scratchnet.lab.experiment import (
     Arm,
     Settings,
@@ -15,13 +17,17 @@ from scratchnet.lab.experiment import (
     initialized,
     named,
     rehearse,
+    seen_rows,
     stream,
     train_stack,
 )
 from scratchnet.lab.parts import OPTIMIZERS, PartError
-from scratchnet.layers import PReLU, Sigmoid, Tanh
+from scratchnet.layers import PReLU, Sigmoid, Tanh, states
 from scratchnet.network import Network, mlp
+from scratchnet.normalization import BatchNorm, LayerNorm
 from scratchnet.optim import SGD
+from scratchnet.residual import residual_mlp
+from scratchnet.train import evaluate
 
 
 def test_a_stack_over_arms_and_seeds_equals_the_separate_runs(dataset):
@@ -82,6 +88,7 @@ def test_every_setting_reaches_the_training(dataset):
     changes = {
         "sizes": (784, 16, 10),
         "activation": Tanh,
+        "normalization": LayerNorm,
         "dropout": 0.5,
         "optimizer": OPTIMIZERS["momentum"],
         "learning_rate": 0.01,
@@ -97,6 +104,86 @@ def test_every_setting_reaches_the_training(dataset):
         [run] = train_stack(ARMS[:1], [0], images, labels, dataclasses.replace(SETTINGS, **{name: value}))
         assert not np.array_equal(run.training_loss, plain.training_loss), name
     assert {f.name for f in dataclasses.fields(Settings)} == {*changes, "device"}
+
+
+NORMALIZED = {
+    "LayerNorm": {"normalization": LayerNorm},
+    "BatchNorm": {"normalization": BatchNorm},
+    "Fixup": {"sizes": (784, 16, 16, 16, 10), "build": partial(residual_mlp, alpha=1, shifts=True)},
+    "residual BatchNorm": {"sizes": (784, 16, 12, 16, 10), "build": residual_mlp, "normalization": BatchNorm},
+}
+
+
+@pytest.mark.parametrize("change", NORMALIZED.values(), ids=NORMALIZED)
+def test_a_stack_with_normalization_or_skips_equals_the_separate_runs_and_learns(dataset, change):
+    settings = dataclasses.replace(SETTINGS, epochs=4, **change)
+    images, labels, arms = dataset.images[:1001], dataset.labels[:1001], ARMS[:2]  # the last batch is of one example
+    rehearse(arms, 3, images, labels, settings)
+    together = train_stack(arms, [3, 5], images, labels, settings)
+    separate = [run for arm in arms for seed in (3, 5) for run in train_stack([arm], [seed], images, labels, settings)]
+    assert all(same(a, b) for a, b in zip(together, separate, strict=True))
+    assert all(run.training_loss[-9:-1].mean() < run.training_loss[:8].mean() for run in together)
+
+
+def test_the_state_that_a_preparation_leaves_is_where_training_starts(dataset):
+    """Without a step of learning, evaluation sees the running statistics that a preparation has set."""
+
+    def seen(network, X, labels, *, rng):
+        network.apply(init.linear(init.he_normal, rng=rng))
+        for _ in range(50):
+            network.forward(X, train=True)
+
+    def unseen(network, X, labels, *, rng):
+        network.apply(init.linear(init.he_normal, rng=rng))
+
+    settings = dataclasses.replace(SETTINGS, normalization=BatchNorm, dropout=0.0, epochs=0)
+    images, labels = dataset.images[:500], dataset.labels[:500]
+    arms = [Arm("seen", "seen", preparation=seen), Arm("unseen", "unseen", preparation=unseen)]
+    assert rehearse(arms, 0, images, labels, settings) == {"seen": "seen", "unseen": "unseen"}
+    runs = train_stack(arms, [0], images, labels, settings)
+    for arm, run in zip(arms, runs, strict=True):
+        training, validation = split(len(images), rng=stream(0, "split"), validation=settings.validation)
+        network = initialized(arm, 0, settings, images[seen_rows(training, 0)], labels)
+        assert dict(states(network))["1.running_mean"].any() == (arm.key == "seen")
+        expected = evaluate(network, images, labels, indices=validation)
+        assert math.isclose(run.validation_loss, expected.loss, rel_tol=1e-5)
+    assert runs[0].validation_loss != runs[1].validation_loss
+
+
+def test_batchnorm_with_batches_of_one_is_refused_before_training(dataset):
+    settings = dataclasses.replace(SETTINGS, normalization=BatchNorm, batch_size=1)
+    with pytest.raises(PartError, match="BatchNorm passes no gradient on from a batch of one example: give a larger"):
+        rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], settings)
+    rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], dataclasses.replace(settings, batch_size=2))
+
+
+class StateWithoutAName(BatchNorm):
+    """Wrong: a network does not know of its running statistics, and gives them no replica axes."""
+
+    state = {}
+
+
+def test_a_state_that_is_not_declared_is_found_before_training(dataset):
+    settings = dataclasses.replace(SETTINGS, normalization=StateWithoutAName)
+    with pytest.raises(PartError, match="it works alone and not in a stack of three"):
+        rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], settings)
+
+
+@pytest.mark.parametrize(("name", "arm"), [("a scheme", ARMS[0]), ("lsuv", named("lsuv"))])
+def test_normalization_stands_in_the_summary_and_a_scheme_that_cannot_deal_with_it_says_so(dataset, name, arm):
+    settings = dataclasses.replace(SETTINGS, normalization=BatchNorm)
+    assert "batch normalization, relu, dropout" in settings.summary()
+    given = [arm], 0, dataset.images[:500], dataset.labels[:500], settings
+    if name == "lsuv":
+        with pytest.raises(PartError, match="the initialization lsuv does not work: the network has BatchNorm"):
+            rehearse(*given)
+    else:
+        rehearse(*given)
+
+
+def test_a_network_with_normalization_takes_more_memory():
+    plain, normalized = bytes_of_a_network(Settings()), bytes_of_a_network(Settings(normalization=LayerNorm))
+    assert normalized >= plain + 4 * (256 + 128) * 3 * 1000
 
 
 def test_an_activations_own_parameter_is_learned_and_initialized_by_itself(dataset):

@@ -13,10 +13,12 @@ from scratchnet import init
 from scratchnet.backend import cuda_problem, on_host, to_device, to_host
 from scratchnet.lab.comparison import compare
 from scratchnet.lab.experiment import Arm, Settings
-from scratchnet.layers import ELU, GELU, SELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, SiLU, Tanh
+from scratchnet.layers import ELU, GELU, SELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, SiLU, Tanh, parameters, states
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
+from scratchnet.normalization import BatchNorm, LayerNorm
 from scratchnet.optim import SGD, Adam
+from scratchnet.residual import Scale, Shift
 from scratchnet.train import evaluate, fit
 
 NO_GPU = cuda_problem()
@@ -40,10 +42,14 @@ def moved(layer, device):
 
 def layers(rng):
     W, b = rng.normal(size=(R, 12, 7)).astype(np.float32), rng.normal(size=(R, 7)).astype(np.float32)
-    return [Linear(W, b), ReLU(), LeakyReLU(), Tanh(), Sigmoid(), ELU(), SELU(), GELU(), SiLU(), Dropout(0.3, rng=rng)]
+    activations = [ReLU(), LeakyReLU(), Tanh(), Sigmoid(), ELU(), SELU(), GELU(), SiLU()]
+    gamma, beta = rng.normal(size=(2, R, 12)).astype(np.float32)
+    normalizations = [LayerNorm(gamma, beta), BatchNorm(gamma.copy(), beta.copy())]
+    scalars = [Scale(gamma[:, 0].copy()), Shift(beta[:, 0].copy())]
+    return [Linear(W, b), *activations, Dropout(0.3, rng=rng), *normalizations, *scalars]
 
 
-@pytest.mark.parametrize("index", range(10))
+@pytest.mark.parametrize("index", range(14))
 def test_a_layer_gives_the_same_output_and_gradients(device, rng, index):
     layer = layers(rng)[index]
     X = rng.normal(size=(R, 5, 12)).astype(np.float32)
@@ -53,7 +59,9 @@ def test_a_layer_gives_the_same_output_and_gradients(device, rng, index):
     dY = rng.normal(size=Y.shape).astype(np.float32)
     dX, dX_there = here.backward(dY), there.backward(to_device(dY, device))
     assert on_host(Y_there) == (device == "cpu")
-    pairs = [(Y, Y_there), (dX, dX_there)] + [(getattr(here, n), getattr(there, n)) for n in ("dW", "db") if index == 0]
+    pairs = [(Y, Y_there), (dX, dX_there)]
+    pairs += [(dA, dA_there) for (_, _, dA), (_, _, dA_there) in zip(parameters(here), parameters(there), strict=True)]
+    pairs += [(A, A_there) for (_, A), (_, A_there) in zip(states(here), states(there), strict=True)]
     for ours, theirs in pairs:
         np.testing.assert_allclose(to_host(theirs), ours, rtol=1e-4, atol=1e-5)
 

@@ -22,6 +22,7 @@ from scratchnet.init.schemes import Scheme, _draw, _name, he_normal, linear, nor
 from scratchnet.init.structured import orthogonal
 from scratchnet.layers import Dropout, LeakyReLU, Linear, ReLU
 from scratchnet.network import Network
+from scratchnet.normalization import BatchNorm, LayerNorm
 
 
 @contextmanager
@@ -65,6 +66,11 @@ def _inputs(network: Network, X: Array) -> Array:
 def _walk(network: Network, X: Array) -> Iterator[tuple[Linear, Array]]:
     """Each Linear layer with its input. The layer runs after the yield, so changing it changes the next one's input."""
     for layer in network.layers:
+        if isinstance(layer, BatchNorm):
+            raise ValueError(
+                "the network has BatchNorm, whose running statistics have seen no image yet, so what it computes in "
+                "evaluation says nothing about training: leave it out, or take a scheme that looks at no images"
+            )
         if isinstance(layer, Linear):
             yield layer, X
         X = layer.forward(X)
@@ -244,6 +250,8 @@ def hinge_bias(network: Network, X: Array, *, rng: np.random.Generator) -> None:
     """
     X = _inputs(network, X)
     *hidden, _ = _linears(network)
+    if any(isinstance(layer, (LayerNorm, BatchNorm)) for layer in network.layers):
+        raise ValueError("hinge_bias lets kinks pass through images, and a normalization would move them: leave it out")
     if not all(layer.W.any(axis=-2).all() for layer in hidden):
         raise ValueError(
             "hinge_bias needs weights, but those of some hidden unit are all 0: initialize the network first"

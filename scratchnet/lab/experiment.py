@@ -18,9 +18,10 @@ from scratchnet import init
 from scratchnet.backend import Array, like, to_host
 from scratchnet.data import split
 from scratchnet.lab import parts
-from scratchnet.layers import Layer, ReLU, parameters
+from scratchnet.layers import Layer, ReLU, parameters, states, walk
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
+from scratchnet.normalization import BatchNorm, LayerNorm
 from scratchnet.optim import Adam, Optimizer
 from scratchnet.train import EVALUATION_BATCH, evaluate, fit
 
@@ -87,13 +88,15 @@ class Settings:
     """What all arms have in common; the defaults are the lesson's.
 
     `build(sizes, activation=..., dropout=..., rng=..., dtype=...)` makes the network, and `rng` draws its masks;
-    `activation()` makes one activation layer; `optimizer(theta, grad, learning_rate=...)` makes the optimizer. With
-    `choosing`, a seed's validation images are left out, and its other images are split once more: see `rows`.
+    `activation()` makes one activation layer; `optimizer(theta, grad, learning_rate=...)` makes the optimizer.
+    `normalization(gamma, beta)`, if it is not None, makes a layer before each activation, and is given to `build` too.
+    With `choosing`, a seed's validation images are left out, and its other images are split once more: see `rows`.
     """
 
     sizes: tuple[int, ...] = (784, 256, 128, 10)
     build: Callable[..., Network] = mlp
     activation: Callable[[], Layer] = ReLU
+    normalization: Callable[[Array, Array], Layer] | None = None
     dropout: float = 0.2
     optimizer: Callable[..., Optimizer] = Adam
     learning_rate: float = 0.001
@@ -106,15 +109,22 @@ class Settings:
 
     def network(self, masks: np.random.Generator | Sequence[np.random.Generator]) -> Network:
         """A network as `build` makes it, not yet initialized, whose dropout masks are drawn by `masks`."""
+        optional = {} if self.normalization is None else {"normalization": self.normalization}
         return self.build(
-            self.sizes, activation=self.activation, dropout=self.dropout, rng=masks, dtype=np.dtype(self.dtype)
+            self.sizes,
+            activation=self.activation,
+            dropout=self.dropout,
+            rng=masks,
+            dtype=np.dtype(self.dtype),
+            **optional,
         )
 
     @property
     def architecture(self) -> str:
         """The network in a few words: 784-256-128-10, relu, dropout 0.2."""
         build = "" if self.build is mlp else f"{parts.describe(self.build)}, "
-        return f"{build}{_short(self.sizes)}, {parts.describe(self.activation)}, dropout {self.dropout:g}"
+        norm = "" if self.normalization is None else f"{parts.describe(self.normalization)} normalization, "
+        return f"{build}{_short(self.sizes)}, {norm}{parts.describe(self.activation)}, dropout {self.dropout:g}"
 
     def summary(self, rate: str = "") -> str:
         """The settings in one line, for headings: 784-256-128-10, relu, dropout 0.2, adam at 0.001, …
@@ -230,6 +240,10 @@ def rehearse(
             if network.replicas or network.theta.dtype != settings.dtype:
                 got = f"{network.theta.dtype} and replicas {network.replicas}"
                 raise ValueError(f"expected parameters of {settings.dtype} without replicas, got {got}")
+            if settings.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in walk(network)):
+                raise ValueError(
+                    "BatchNorm passes no gradient on from a batch of one example: give a larger batch size"
+                )
         first: dict[tuple[bytes, str], str] = {}
         for arm in arms:
             with _explained(f"the initialization {arm.label}"):
@@ -237,8 +251,9 @@ def rehearse(
                 for parameter, A, _ in parameters(initial):
                     if not np.may_share_memory(A, initial.theta):
                         raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
-                start = hashlib.sha256(initial.theta.data).digest()
-                same[arm.key] = first.setdefault((start, repr(arm.learning_rate)), arm.key)
+                start = b"".join(A.tobytes() for A in (initial.theta, *dict(states(initial)).values()))
+                alike = hashlib.sha256(start).digest(), repr(arm.learning_rate)
+                same[arm.key] = first.setdefault(alike, arm.key)
         with _explained(name):
             network.apply(init.linear(init.he_normal, rng=stream(seed, "weights")))
             stack = settings.network(stream(seed, "dropout")).replicate((3, 1))
@@ -249,7 +264,8 @@ def rehearse(
                 "a[..., None, :], and sum over the last axes"
             )
             try:
-                side_by_side = _gradient(stack, *two, train=False, classes=settings.sizes[-1])
+                side_by_side = _gradient(stack, *two, train=False, classes=settings.sizes[-1]).copy()
+                _gradient(stack, *two, train=True, classes=settings.sizes[-1])
             except Exception as error:
                 raise ValueError(f"it works alone and not in a stack of three ({parts.told(error)}): {axes}") from error
             if not np.allclose(side_by_side, grad, rtol=1e-3, atol=1e-3 * float(np.abs(grad).max()), equal_nan=True):
@@ -341,7 +357,10 @@ def train_stack(
         seen = like(seen_rows(training[s], seed), images)
         X, t = to_host(images[seen]), to_host(labels[seen])
         for a, arm in enumerate(arms):
-            network.theta[a, s] = initialized(arm, seed, settings, X, t).theta
+            initial = initialized(arm, seed, settings, X, t)
+            network.theta[a, s] = initial.theta
+            for (_, A), (_, A_initial) in zip(states(network), states(initial), strict=True):
+                A[a, s] = A_initial
     network.to(settings.device)
     losses = fit(
         network,
@@ -366,9 +385,10 @@ def bytes_of_a_network(settings: Settings) -> int:
     """What one network of a stack takes while it trains, roughly, and not less.
 
     θ, its gradient and Adam's two averages; and for each example of a batch, of training or of evaluation, each layer's
-    input, its output and a few intermediate results of the same size.
+    input, its output and a few intermediate results of the same size. A normalization adds X̂ and two more.
     """
     network = settings.network(stream(0, "dropout"))
     units = sum(A.shape[-1] for _, A, _ in parameters(network) if A.ndim > 1)
-    activations = (settings.sizes[0] + 6 * units) * max(settings.batch_size, EVALUATION_BATCH)
+    normalized = sum(y.gamma.size for y in walk(network) if isinstance(y, (LayerNorm, BatchNorm)))
+    activations = (settings.sizes[0] + 6 * units + 3 * normalized) * max(settings.batch_size, EVALUATION_BATCH)
     return network.theta.itemsize * (4 * network.theta.size + activations)

@@ -26,7 +26,9 @@ from typing import Any
 
 from scratchnet import init, layers
 from scratchnet.network import mlp
+from scratchnet.normalization import BatchNorm, LayerNorm
 from scratchnet.optim import SGD, Adam
+from scratchnet.residual import residual_mlp
 
 Part = Callable[..., Any]
 
@@ -42,19 +44,21 @@ ACTIVATIONS: dict[str, Part] = {
     "gelu": layers.GELU,
     "silu": layers.SiLU,
 }
+NORMALIZATIONS: dict[str, Part] = {"layer": LayerNorm, "batch": BatchNorm}
 OPTIMIZERS: dict[str, Part] = {
     "adam": Adam,
     "sgd": SGD,
     "momentum": functools.partial(SGD, momentum=0.9),
 }
-NETWORKS: dict[str, Part] = {"mlp": mlp}
+NETWORKS: dict[str, Part] = {"mlp": mlp, "residual_mlp": residual_mlp}
 
 # What a comparison gives to each kind of part, by position or by name: nobody else may.
 GIVEN = {
     "initialization": {"shape", "rng", "fan_in", "phi", "network", "X", "labels"},
     "activation": set(),
+    "normalization": {"gamma", "beta"},
     "optimizer": {"theta", "grad", "learning_rate"},
-    "network": {"sizes", "activation", "dropout", "rng", "dtype", "replicas"},
+    "network": {"sizes", "activation", "normalization", "dropout", "rng", "dtype", "replicas"},
 }
 
 
@@ -192,7 +196,7 @@ def target(part: Part) -> Part:
 
 def describe(part: Part) -> str:
     """A part in the words of the command line, as far as there are some: tanh, leaky_relu:slope=0.2, my.py:Mine."""
-    for known in (ACTIVATIONS, OPTIMIZERS, NETWORKS, init.SCHEMES, init.PREPARATIONS):
+    for known in (ACTIVATIONS, NORMALIZATIONS, OPTIMIZERS, NETWORKS, init.SCHEMES, init.PREPARATIONS):
         for name, value in known.items():
             if part is value:
                 return name

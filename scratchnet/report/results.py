@@ -52,6 +52,7 @@ def results(
             "sizes": list(settings.sizes),
             "network": describe(settings.build),
             "activation": describe(settings.activation),
+            "normalization": settings.normalization and describe(settings.normalization),
             "dropout": settings.dropout,
             "optimizer": describe(settings.optimizer),
             "learning_rate": None if choice else settings.learning_rate,
