@@ -10,14 +10,14 @@ PACKAGE = ROOT / "scratchnet"
 
 # room → its files in reading order, and the rooms that they may import from besides their own
 ROOMS = {
-    "": (["layers", "loss", "gradcheck", "optim", "network", "train", "backend", "files"], []),
+    "": (["layers", "loss", "gradcheck", "optim", "network", "train", "backend", "files", "contract"], []),
     "init": (["schemes", "meanfield", "structured", "data_dependent", "registry", "expected"], [""]),
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (["parts", "experiment", "executors", "comparison", "intervals"], ["", "init", "data"]),
     "report": (["tables", "results", "plots"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
-PLUMBING = {"backend", "files", "idx", "fashion_mnist", "synthetic"}
+PLUMBING = {"backend", "files", "contract", "idx", "fashion_mnist", "synthetic"}
 FILES = [(room, name) for room, (names, _) in ROOMS.items() for name in names]
 
 
