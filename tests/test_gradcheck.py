@@ -163,11 +163,8 @@ def test_float32_is_refused_because_differences_would_drown(rng, X):
 @pytest.mark.parametrize("name", zoo.ZOO)
 def test_every_wrong_layer_of_the_zoo_is_found_and_told_in_one_sentence(rng, name):
     kind, sentence = zoo.ZOO[name]
-    X = rng.normal(size=(5, 4))
-    if name == "OneUnitForgotten":
-        X[:, 1:] *= 1e6
     with pytest.raises(GradientError, match=sentence) as error:
-        gradcheck(zoo.build(kind, rng), X, rng=rng)
+        gradcheck(zoo.build(kind, rng), zoo.inputs(kind, rng), rng=rng)
     assert "\n" not in str(error.value)
 
 
@@ -178,6 +175,8 @@ SCALES = [1e-6, 1e-3, 1.0, 1e3, 1e6]
 @pytest.mark.parametrize("scale_of_parameters", SCALES)
 @pytest.mark.parametrize("name", zoo.RIGHT)
 def test_right_layers_pass_at_every_scale(rng, name, scale, scale_of_parameters):
+    if name == "Residual" and scale > 1:
+        pytest.skip("what tanh changes is lost in the rounding of a large X that it is added to")
     gradcheck(zoo.RIGHT[name](rng, scale_of_parameters), scale * rng.normal(size=(5, 4)), rng=rng)
 
 
@@ -191,6 +190,31 @@ def test_wrong_layers_fail_at_every_scale(rng, kind, scale):
 ACTIVATIONS = [Identity, ReLU, LeakyReLU, PReLU, Tanh, Sigmoid, ELU, SELU, GELU, SiLU]
 
 
+def test_a_linear_layer_of_many_weights_passes_as_a_whole_at_every_scale(rng):
+    for scale in SCALES:
+        layer = Linear(scale * rng.normal(size=(30, 20)), rng.normal(size=20))
+        gradcheck(layer, 1e6 / scale * rng.normal(size=(15, 30)), rng=rng, samples=20)
+
+
+def test_a_network_with_many_kinks_passes_as_a_whole(rng):
+    """A direction crosses some kink of a ReLU now and then, and is drawn anew."""
+    network = mlp([30, 60, 60, 5], dropout=0.2, rng=np.random.default_rng(1), dtype=np.float64)
+    network.theta[...] = 0.3 * rng.normal(size=network.theta.shape)
+    gradcheck(network, rng.random((20, 30)), rng=rng, samples=5)
+
+
+def test_a_mask_that_is_drawn_once_is_found_in_a_network_too(rng, X):
+    network = Network([Linear(rng.normal(size=(4, 4)), np.zeros(4)), zoo.build(zoo.MaskDrawnOnce, rng)])
+    with pytest.raises(GradientError, match="four calls with train=True drop the same units"):
+        gradcheck(network, X, rng=rng)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", [zoo.Softmax, zoo.LayerNorm, zoo.BatchNorm, zoo.Noise])
+def test_right_layers_of_other_kinds_pass_at_every_scale(rng, kind, scale):
+    gradcheck(kind(), scale * rng.normal(size=(5, 4)), rng=rng)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 def test_every_activation_passes_at_every_scale(rng, kind, scale):
@@ -202,6 +226,20 @@ def test_an_element_at_a_kink_is_named(rng, X):
     X[2, 1] = 0
     with pytest.raises(ValueError, match=r"X\[2, 1\] = 0 is at a kink: the slope is .* on its left and"):
         gradcheck(ReLU(), X, rng=rng)
+
+
+def test_where_finite_differences_say_nothing_the_check_is_impossible_and_the_layer_not_called_wrong(rng):
+    """1e12 + tanh(1e7·x) is right: what tanh changes is lost in rounding, or saturated at the next step."""
+
+    class FarAway(Tanh):
+        def forward(self, X, train=False):
+            return 1e12 + super().forward(1e7 * X)
+
+        def backward(self, dY):
+            return 1e7 * super().backward(dY)
+
+    with pytest.raises(ValueError, match=r"cannot be checked here: finite differences give another number for each"):
+        gradcheck(FarAway(), 1e-7 * rng.normal(size=(5, 4)), rng=rng)
 
 
 @pytest.mark.parametrize(

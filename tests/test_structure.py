@@ -11,7 +11,10 @@ PACKAGE = ROOT / "scratchnet"
 # room → its files in reading order, and the rooms that they may import from besides their own
 ROOMS = {
     "": (
-        ["layers", "loss", "gradcheck", "optim", "network", "train", "normalization", "residual", "backend", "files"],
+        [
+            *("layers", "loss", "gradcheck", "optim", "network", "train", "normalization", "residual"),
+            *("backend", "files", "contract"),
+        ],
         [],
     ),
     "init": (
@@ -32,7 +35,7 @@ ROOMS = {
     "report": (["tables", "results", "findings", "plots", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
-PLUMBING = {"backend", "files", "idx", "fashion_mnist", "synthetic"}
+PLUMBING = {"backend", "files", "contract", "idx", "fashion_mnist", "synthetic"}
 # Read after the afternoon, by those who ask what modern networks add.
 LATER = {"normalization", "residual"}
 FILES = [(room, name) for room, (names, _) in ROOMS.items() for name in names]
