@@ -10,6 +10,7 @@ NAMES = (
     "dropout_scale",
     "vanishing_gradients",
     "shattered_gradients",
+    "trainable_depth",
 )
 
 
