@@ -11,6 +11,7 @@ NAMES = (
     "vanishing_gradients",
     "shattered_gradients",
     "trainable_depth",
+    "he_depth",
 )
 
 

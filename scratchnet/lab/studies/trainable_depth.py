@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -47,6 +48,7 @@ def arm(square: float) -> Arm:
     return Arm(f"{square:g}", f"{square:g}", partial(init.variance_scaling, scale=square), bias=biases)
 
 
+@functools.cache
 def reach(square: float) -> float:
     """6ξ_c: so many layers of tanh, and the correlation of two inputs is within e^(−6) of its fixed point."""
     return REACH * correlation_depth_scale(Tanh(), sigma_w=math.sqrt(square), sigma_b=SIGMA_B)
@@ -129,11 +131,11 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
     with_it, without = (float(depth[i].mean()) for depth, i in ((less, some.index(squares[edge])), (measured, edge)))
     answer = (
         f"Networks train to depths of {ratio[inside].min():.1f} to {ratio[inside].max():.1f} times 6ξ_c; at the edge "
-        f"of chaos, to {without:.0f} layers{' or more' if without >= depths[-1] else ''}, and with {100 * P:g} % of dropout "
-        f"to {with_it:.0f}."
+        f"of chaos, to {without:.0f} layers{' or more' if without >= depths[-1] else ''}, and with {100 * P:g} % of "
+        f"dropout to {with_it:.0f}."
     )
-    fine = np.concatenate([np.linspace(squares[0], 1.72, 20), np.linspace(1.82, squares[-1], 30)])
-    curve = np.array([reach(float(square)) for square in fine])
+    beside = np.array([*np.linspace(1, 1.5, 6), 1.76, *np.linspace(2.2, 4, 7)])  # between them it leaves the figure
+    curve = np.array([np.nan if square == 1.76 else reach(float(square)) for square in beside])
     grid = Grid(
         "Accuracy without dropout, %",
         "σ_w²",
@@ -142,7 +144,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         squares,
         depths,
         plain.mean(axis=1).T,
-        {"6ξ_c": (fine, np.where(curve <= 1.2 * depths[-1], curve, np.nan))},
+        {"6ξ_c": (beside, curve)},
         log_y=True,
     )
     frontier = Lines(
