@@ -20,6 +20,8 @@ NAMES = (
     "deep_linear",
     "self_normalizing",
     "width_and_rate",
+    "trainable_depth",
+    "he_depth",
 )
 
 

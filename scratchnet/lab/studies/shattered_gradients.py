@@ -159,4 +159,10 @@ STUDY = Study(
     measure=measure,
     judge=judge,
     quick={"depths": (1, 2, 4, 6, 24), "seeds": 3, "trained": (24, 50), "images": 5_000},
+    remarks="""Under He's rule alone the correlation falls as well, but not exponentially: the signals of any two images
+    become alike with depth, so their paths part more and more rarely. With θ_l the angle between two signals in layer
+    l, computed by the arc-cosine kernel from the images themselves, a layer keeps 1 − θ_l/π, and the product is 0.71,
+    0.53, 0.33, 0.16 and 0.09 after 1, 2, 4, 8 and 12 layers, close to what is measured. After 24 and 50 layers it is
+    0.03 and 0.01, and the networks, which have only 200 units a layer, keep a little more. The network whose gradients
+    are the most shattered also learns the least: the centred one comes after He's.""",
 )
