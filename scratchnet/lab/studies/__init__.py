@@ -9,6 +9,7 @@ NAMES = (
     "any_activation",
     "born_dead",
     "deep_linear",
+    "isometry",
     "self_normalizing",
     "width_and_rate",
 )
