@@ -156,14 +156,15 @@ class Race:
 
 
 SMOOTH = 20  # batches, whose mean loss is compared with a race's goal
+TUNING = 2  # seeds that choose a learning rate, and are not reported
 
 
 def race(spec: Race, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tuple[np.ndarray, np.ndarray]:
     """(steps, loss), each `(rates, seeds)`: when the mean loss of the last SMOOTH batches was first below the goal.
 
-    The race ends when, for each seed, the first rate has arrived, or after `spec.steps`, which is the number of all
-    others. So with one seed it finds the best of the rates, and with one rate the time of each seed. `loss` is the mean
-    of the last SMOOTH batches at that end.
+    The race ends when one of the rates has arrived with every seed, or after `spec.steps`, which is the number of all
+    that have not arrived. So it finds the best of several rates, and of a single one the time that each seed takes.
+    `loss` is the mean of the last SMOOTH batches at that end.
     """
     settings, images = spec.settings, images * np.float32(spec.scale)
     network = settings.network([stream(s, "dropout") for s in spec.seeds])
@@ -182,7 +183,7 @@ def race(spec: Race, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tupl
             for rows in batches(np.stack(training), settings.batch_size, rng=orders):
                 recent[step % SMOOTH] = loss.forward(network.forward(images[rows], train=True), labels[rows])
                 arrived[(recent.mean(axis=0) < spec.goal) & (arrived == spec.steps)] = step
-                if step == spec.steps or (arrived < spec.steps).any(axis=0).all():
+                if step == spec.steps or (arrived < spec.steps).all(axis=1).any():
                     return arrived, recent.mean(axis=0)
                 network.backward(loss.backward(), need_dX=False)
                 optimizer.step()
@@ -193,13 +194,15 @@ def race(spec: Race, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tupl
 def fastest(laboratory: Laboratory, races: Sequence[Race], seeds: int) -> list[tuple[float, np.ndarray]]:
     """For each race (its best rate, the steps to its goal `(seeds,)`).
 
-    The rate is the one that arrives first with seed 0, or has the lowest loss if none arrives. The steps are those of
-    the seeds 1 … `seeds` at that rate.
+    The rate is the first one that arrives with all TUNING seeds, or has the lowest mean loss if none does. The steps
+    are those of `seeds` other seeds at that rate.
     """
+    tuning = [replace(one, seeds=range(TUNING)) for one in races]
     best = []
-    for one, (steps, loss) in zip(races, laboratory.each(race, races), strict=True):
-        order = np.lexsort((np.where(np.isfinite(loss), loss, np.inf)[:, 0], steps[:, 0]))
-        best.append(replace(one, rates=(one.rates[order[0]],), seeds=range(1, seeds + 1)))
+    for one, (steps, loss) in zip(tuning, laboratory.each(race, tuning), strict=True):
+        mean = np.where(np.isfinite(loss), loss, np.inf).mean(axis=1)
+        rate = one.rates[np.lexsort((mean, steps.max(axis=1)))[0]]
+        best.append(replace(one, rates=(rate,), seeds=range(TUNING, TUNING + seeds)))
     results = laboratory.each(race, best)
     return [(one.rates[0], steps[0]) for one, (steps, _) in zip(best, results, strict=True)]
 

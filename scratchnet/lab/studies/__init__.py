@@ -18,6 +18,7 @@ NAMES = (
     "vanishing_gradients",
     "shattered_gradients",
     "deep_linear",
+    "isometry",
     "self_normalizing",
     "width_and_rate",
     "trainable_depth",
