@@ -29,10 +29,11 @@ ROOMS = {
             "expectations",
             "verdicts",
             "diagnostics",
+            "trajectory",
         ],
         ["", "init", "data"],
     ),
-    "report": (["tables", "results", "plots"], ["files", "data", "lab"]),
+    "report": (["tables", "results", "diagnoses", "plots", "reasons"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
 PLUMBING = {"backend", "files", "idx", "fashion_mnist", "synthetic"}
@@ -107,7 +108,7 @@ def test_the_mathematics_is_an_afternoons_reading():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots"}),
+        ("matplotlib", {"plots", "reasons"}),
         ("requests", {"fashion_mnist"}),
     ],
 )
