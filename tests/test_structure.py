@@ -28,11 +28,11 @@ ROOMS = {
     "lab": (
         [
             *("parts", "experiment", "executors", "comparison", "rates", "intervals"),
-            *("outputs", "symmetry", "maps", "expectations", "verdicts", "diagnostics", "study"),
+            *("outputs", "symmetry", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
         ],
         ["", "init", "data"],
     ),
-    "report": (["tables", "results", "findings", "plots", "panels"], ["files", "data", "lab"]),
+    "report": (["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
 PLUMBING = {"backend", "files", "contract", "idx", "fashion_mnist", "synthetic"}
@@ -115,7 +115,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots", "panels"}),
+        ("matplotlib", {"plots", "reasons", "panels"}),
         ("requests", {"fashion_mnist"}),
     ],
 )

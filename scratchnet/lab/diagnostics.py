@@ -38,7 +38,6 @@ from scratchnet.lab.outputs import (
 )
 from scratchnet.lab.symmetry import distinct_units, effective_rank, largest_cosine
 from scratchnet.lab.verdicts import Verdict
-from scratchnet.layers import Layer, Linear
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network
 from scratchnet.optim import SGD, Adam, Optimizer
@@ -178,7 +177,7 @@ def _measure(network: Network, where: Sequence[Place], X: Array, t: Array) -> li
                 "saturation": saturation(Y, place.phi) if place.phi else None,
                 "dead_inputs": dead_inputs(still[place.index], place.phi) if place.phi else None,
                 "patterns": patterns(still[place.index]) if place.phi else None,
-                "distinct": distinct_units(_columns(place.layer, W)),
+                "distinct": distinct_units(place.columns),
                 "rank": effective_rank(still[place.index]),
                 "cosine": largest_cosine(still[place.index]),
                 "gradient": mean_square(dYs[place.index]) / mean_square(dYs[-1]),
@@ -189,11 +188,6 @@ def _measure(network: Network, where: Sequence[Place], X: Array, t: Array) -> li
             }
         )
     return rows
-
-
-def _columns(layer: Layer, W: Array) -> Array:
-    """A column for each unit: its weights, and its bias if it has one."""
-    return np.concatenate([W, layer.b[..., None, :]], axis=-2) if isinstance(layer, Linear) else W
 
 
 def _look_for_dead(network: Network, where: Sequence[Place], images: Array, measured: Sequence[dict[str, Any]]) -> int:
@@ -249,9 +243,10 @@ def _whole(network: Network, X: Array, t: Array, rate: float) -> dict[str, Any]:
 
 
 def _singular_values(A: Array) -> np.ndarray:
-    """NaN where a matrix is not finite, which LAPACK refuses."""
+    """The largest first; 0 where rounding in float32 leaves nothing of one, NaN where a matrix is not finite."""
     finite = np.isfinite(A).all(axis=(-2, -1))[..., None]
     s = np.linalg.svd(np.where(finite[..., None], A, 0).astype(np.float64), compute_uv=False)
+    s = np.where(s < np.finfo(np.float32).eps * s[..., :1], 0, s)
     return np.where(finite, s, np.nan)
 
 

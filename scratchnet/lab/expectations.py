@@ -33,6 +33,12 @@ class Place:
     dropout: float
     plain: bool  # nothing else is there: what theory knows
 
+    @property
+    def columns(self) -> Array:
+        """A column for each unit: its weights, and its bias if it is a Linear layer's."""
+        W = weights(self.layer)
+        return np.concatenate([W, self.layer.b[..., None, :]], axis=-2) if isinstance(self.layer, Linear) else W
+
 
 def places(network: Network, X: Array) -> list[Place]:
     """The layers with weights: Linear ones, and blocks that have some in them. X are a few inputs."""

@@ -14,7 +14,7 @@ TOTAL = 1000.0  # and all layers together so many times
 FLATTER = 0.25  # share of outputs in the flat part of φ beyond what N(0, 1) has there
 DEAD = 0.5  # share of units that are silent for every image
 TOO_BIG, TOO_SMALL = 0.3, 1e-5  # update : weight, root mean squares
-LOUD = 2.0  # the first loss, in units of ln(classes)
+LOUD = 2.0  # the loss, in units of ln(classes)
 
 # The most telling first: a network of zeros is symmetric, and has no signal either.
 WORDS = ("not finite", "symmetric", "explodes", "fades", "dead", "saturated", "too big a step", "too small a step")
@@ -53,6 +53,9 @@ def on_layer(x: Numbers, images: int) -> Iterator[Verdict]:
     if x.dead is not None and x.dead > DEAD:
         share = f"{100 * x.dead:.0f} % of its units are silent for all {images:,} images"
         yield Verdict("dead", f"{share} (rule: more than {100 * DEAD:.0f} %)")
+    elif x.saturation is not None and x.saturation_normal is not None and x.saturation > x.saturation_normal + FLATTER:
+        share = f"{100 * x.saturation:.0f} % of its outputs are where φ' is below 5 % of its maximum"
+        yield Verdict("saturated", f"{share} (rule: above {100 * (x.saturation_normal + FLATTER):.0f} %)")
     for what, now, before, first, where, origin in (
         ("E[y²]", x.q, x.q_before, x.q_images, "the layer before", "the images"),
         ("the gradient", x.gradient, x.gradient_after, x.gradient_logits, "the layer after", "the logits"),
@@ -60,9 +63,6 @@ def on_layer(x: Numbers, images: int) -> Iterator[Verdict]:
         yield from _change(what, now, before, f"that of {where}", FACTOR)
         if now != first or before != first:
             yield from _change(what, now, first, f"that of {origin}", TOTAL)
-    if x.saturation is not None and x.saturation_normal is not None and x.saturation > x.saturation_normal + FLATTER:
-        share = f"{100 * x.saturation:.0f} % of its outputs are where φ' is below 5 % of its maximum"
-        yield Verdict("saturated", f"{share} (rule: above {100 * (x.saturation_normal + FLATTER):.0f} %)")
     if x.update is not None and math.isfinite(x.update):
         step = f"a step changes its weights by {size(x.update)} of their size"
         if x.update > TOO_BIG:
@@ -72,13 +72,12 @@ def on_layer(x: Numbers, images: int) -> Iterator[Verdict]:
 
 
 def _change(what: str, now: float, before: float, that: str, limit: float) -> Iterator[Verdict]:
-    if now == before == 0 or math.isnan(now) or math.isnan(before):
+    if before == 0 or math.isnan(now) or math.isnan(before):  # what comes out of nothing is made by biases
         return
     if now == 0:
         yield Verdict("fades", f"{what} is 0 (rule: below 1/{limit:,.0f} of {that})")
     elif now > limit * before:
-        times = "∞" if before == 0 else size(now / before)
-        yield Verdict("explodes", f"{what} is {times} times {that} (rule: more than {limit:,.0f})")
+        yield Verdict("explodes", f"{what} is {size(now / before)} times {that} (rule: more than {limit:,.0f})")
     elif now < before / limit:
         yield Verdict("fades", f"{what} is {size(now / before)} of {that} (rule: below 1/{limit:,.0f})")
 
@@ -87,7 +86,7 @@ def on_network(whole: Mapping[str, float], classes: int, edge: float | None) -> 
     """The verdicts on the network as a whole; `edge` is the sharpness·α that plain descent bears, None for others."""
     blind = math.log(classes)
     if whole["loss"] > LOUD * blind:
-        loss = f"the first loss is {size(whole['loss'])}, and ln {classes} = {blind:.2f} is a blind guess"
+        loss = f"the loss is {size(whole['loss'])}, and ln {classes} = {blind:.2f} is a blind guess"
         yield Verdict("explodes", f"{loss} (rule: more than twice)")
     if edge is not None and whole["sharpness"] > edge:
         sharp = f"sharpness times learning rate is {size(whole['sharpness'])}"

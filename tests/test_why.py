@@ -1,0 +1,49 @@
+"""The command that says why."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def small():
+    return ["scripts/why.py", "--dataset", "synthetic", "--seeds", "1"]
+
+
+def test_one_command_says_what_happens_with_twenty_layers_of_tanh_and_glorot(small, python, tmp_path):
+    command = [*small, "glorot_normal", "--activation", "tanh", "--hidden", "30x20", "--dropout", "0"]
+    done = python(*command, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= max(80, len(str(tmp_path)) + 45)
+    assert "== glorot_normal: fine ==" in done.stdout
+    assert done.stdout.startswith("synthetic stand-in (NOT Fashion-MNIST): 784-30×20-10, tanh, dropout 0")
+    assert (tmp_path / "why-chosen-arms.png").read_bytes().startswith(b"\x89PNG")
+    found = json.loads((tmp_path / "why.json").read_text(encoding="utf-8"))
+    assert len(found["start"]["glorot_normal"]["rows"]) == 21
+    assert found["steps"] == 0
+
+
+def test_with_train_the_units_are_followed_with_and_without_dropout(small, python, tmp_path):
+    done = python(*small, "ones", "one_over_n_in", "--hidden", "40", "--train", "12", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "→ Dropout makes the units of All ones and Constant 1/n_in differ" in done.stdout
+    assert "== All ones, after 12 steps: explodes" in done.stdout
+    found = json.loads((tmp_path / "why.json").read_text(encoding="utf-8"))
+    assert found["units"]["dropout 0.2"]["All ones"]["distinct"][-1] == [[40]]
+    assert found["units"]["dropout 0.2"]["All ones"]["steps"] == [0, 1, 2, 3, 5, 10, 12]
+    assert (tmp_path / "why-units.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["he_norml"], "did you mean he_normal"),
+        (["--train", "0"], "expected an integer ≥ 1, got '0'"),
+        (["he_normal", "--arms", "lsvu"], "did you mean lsuv"),
+    ],
+)
+def test_what_does_not_exist_is_wrong_usage_in_one_sentence(arguments, told, small, python, tmp_path):
+    done = python(*small, *arguments, "--out", tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
