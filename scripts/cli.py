@@ -21,6 +21,7 @@ from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
 from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
 from scratchnet.lab import parts
+from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.experiment import INITIALIZATIONS, Arm, Settings, named
 
 # What a user can cause, and what one sentence can explain.
@@ -237,6 +238,9 @@ def run(main: Callable[[], int]) -> None:
     except KeyboardInterrupt as stopped:
         complain(str(stopped) or "interrupted")
         code = exit_code(stopped)
+    except Unfinished as stopped:  # by a script that makes no use of what is finished
+        complain(stopped)
+        code = exit_code(stopped.__cause__) if stopped.interrupted else 1
     except parts.PartError as error:  # what was given on the command line does not work
         complain(error)
         code = 2

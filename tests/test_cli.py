@@ -120,7 +120,8 @@ def script(tmp_path):
         path.write_text(
             "import os, signal, sys, time\n"
             f"sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-            "import cli\nfrom scratchnet.lab.parts import PartError\n\n\n"
+            "import cli\nfrom scratchnet.lab.comparison import Unfinished\n"
+            "from scratchnet.lab.parts import PartError\n\n\n"
             f"def main():\n{lines}\n\ncli.run(main)\n"
         )
         return path
@@ -136,6 +137,8 @@ ENDINGS = [
     ("raise PartError('it does not fit')", 2, "it does not fit"),
     ("cli.parser('').parse_args(['--jobs'])", 2, "error: unrecognized arguments: --jobs"),
     ("raise KeyboardInterrupt", 130, "interrupted"),
+    ("raise Unfinished('interrupted', [], interrupted=True) from KeyboardInterrupt()", 130, "interrupted"),
+    ("raise Unfinished('a worker process ended', [], interrupted=False)", 1, "a worker process ended"),
 ]
 
 
