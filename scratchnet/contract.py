@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.layers import parameters, states, walk
+from scratchnet.layers import parameters, walk
 
 
 class GradientError(AssertionError):
@@ -243,10 +243,10 @@ def replicas_are_separate(layer: Any, X: np.ndarray, dY: np.ndarray, train: bool
         return  # whether replicas see the same random numbers is the layer's affair
     singles = [copied(layer) for _ in range(4)]
     for single in singles:
-        for _, A, _ in parameters(single):
-            A *= rng.uniform(0.9, 1.1, size=A.shape)
-        for _, A in states(single):
-            A += rng.uniform(0.1, 0.2, size=A.shape)
+        for part in walk(single):
+            for name in (*getattr(part, "params", {}), *getattr(part, "state", {})):
+                A = getattr(part, name)
+                A *= rng.uniform(0.9, 1.1, size=A.shape)
     inputs = [X, X[::-1] * 0.9, X * 1.1, X[::-1] * 1.2]
     for lead, name in (((3,), "three replicas"), ((2, 2), "2 × 2 replicas")):
         for shared in (True, False) if own else (False,):
@@ -271,15 +271,14 @@ def _stack_agrees(
         A = np.stack(list(itertools.islice(arrays, int(np.prod(lead)))))
         return A.reshape(*lead, *A.shape[1:])
 
-    stack = copied(layer)
+    stack, singles = copied(layer), [copied(single) for single in singles]
     for part, *parts in zip(walk(stack), *map(walk, singles), strict=True):
         params = getattr(part, "params", {})
-        for attribute in (*params, *(f"d{parameter}" for parameter in params), *getattr(part, "state", {})):
+        for attribute in (*params, *(f"d{name}" for name in params), *getattr(part, "state", {})):
             setattr(part, attribute, stacked(getattr(single, attribute) for single in parts))
     X = stacked(inputs) if shared is None else shared
-    alone = [copied(one) for one in singles]
-    outputs = stacked([one.forward(A.copy(), train=train) for one, A in zip(alone, inputs, strict=True)])
-    each = [gradients(one, A, dY, train) for one, A in zip(alone, inputs, strict=True)]
+    outputs = stacked(one.forward(A.copy(), train=train) for one, A in zip(singles, inputs, strict=True))
+    each = [gradients(one, A, dY, train) for one, A in zip(singles, inputs, strict=True)]
     try:
         output = stack.forward(X.copy(), train=train)
         found = gradients(stack, X, stacked([dY] * 4), train)
@@ -292,8 +291,9 @@ def _stack_agrees(
     _expect_equal(output, outputs, f"the output {differs}")
     for parameter, gradient in found.items():
         _expect_equal(gradient, stacked(g[parameter] for g in each), f"d{parameter} {differs}")
-    for state, A in states(stack):
-        _expect_equal(A, stacked(dict(states(one))[state] for one in alone), f"{state} {differs}")
+    for part, *parts in zip(walk(stack), *map(walk, singles), strict=True):
+        for name in getattr(part, "state", {}):  # arrays that training changes and that have no gradient
+            _expect_equal(getattr(part, name), stacked(getattr(one, name) for one in parts), f"{name} {differs}")
 
 
 def random_numbers_are_new_each_time_and_keep_the_mean(layer: Any, X: np.ndarray, draws: int = 300) -> None:
