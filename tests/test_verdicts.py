@@ -5,8 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from scratchnet import init
+from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import diagnose
 from scratchnet.lab.expectations import flat_share, moments, places
 from scratchnet.lab.outputs import saturation
@@ -142,13 +144,34 @@ def test_every_verdict_prints_its_rule(dataset, rng):
             assert verdict.word in WORDS
 
 
-def test_what_is_not_finite_is_a_verdict_where_it_is_first_and_no_warning(dataset, rng):
+def test_what_is_not_finite_is_a_verdict_that_says_where_it_began_and_no_warning(dataset, rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         diagnosis = table(init.ones, dataset, rng, [784, *[100] * 30, 10])
-    told = [row.name for row in diagnosis.rows if "not finite" in row.words]
-    first = next(row for row in diagnosis.rows if not np.isfinite(row.measured["weight_gradient"]).all())
-    assert told == [first.name]
+    first = next(i for i, row in enumerate(diagnosis.rows, 1) if not np.isfinite(row.measured["q"]).all())
+    assert 1 < first < 31
+    for row in diagnosis.rows:
+        assert row.verdicts == [
+            Verdict("not finite", f"E[y²] is infinite or NaN from layer {first} on (rule: finite numbers)")
+        ]
+
+
+def test_a_gradient_that_overflows_is_told_where_it_begins_going_back(dataset, rng):
+    network = mlp([784, 30, 30, 10]).apply(init.linear(init.he_normal, rng=rng))
+    network.layers[4].W *= 1e30  # dX = dY Wᵀ is still finite; its product with the next weights is not
+    network.layers[2].W *= 1e15
+    network.layers[0].W *= 1e-20
+    diagnosis = diagnose(network, Adam(network.theta, network.grad), dataset.images, dataset.labels)
+    assert [row.words[0] == "not finite" for row in diagnosis.rows] == [True, False, False]
+    assert "E[dW²] is infinite or NaN from layer 1 on, going back" in diagnosis.rows[0].verdicts[0].reason
+
+
+@pytest.mark.parametrize("activation", [PReLU, "softplus.py:Softplus"])
+def test_an_activation_with_parameters_has_an_expectation_too(activation, dataset, rng):
+    if isinstance(activation, str):
+        activation = parts.find(str(ROOT / "docs" / "examples" / activation), {}, "activation")
+    row = table(init.he_normal, dataset, rng, activation=activation).rows[1]
+    assert np.mean(row.measured["q"]) == pytest.approx(row.expected["q"], rel=0.15)
 
 
 def test_the_words_come_in_one_order():

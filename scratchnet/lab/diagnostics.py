@@ -270,15 +270,12 @@ def _judged(
     shapes = [shape(network, place.layer) for place in where]
     sums = [shape[1] * _median(numbers["gradient"]) for numbers, shape in zip(measured, shapes, strict=True)]
     q = [images, *(_median(numbers["q"]) for numbers in measured)]
-    diverged = False
+    origin = _first_not_finite(measured)
     for i, (place, numbers, theory) in enumerate(zip(where, measured, expected, strict=True)):
         found: list[Verdict] = []
-        bad = [name for name in ("q", "weight_gradient") if not np.isfinite(numbers[name]).all()]
-        if bad and not diverged:
-            what = {"q": "E[y²]", "weight_gradient": "E[dW²]"}[bad[0]]
-            found.append(Verdict("not finite", f"{what} is infinite or NaN, here first (rule: finite numbers)"))
-        diverged = diverged or bool(bad)
-        if not bad:
+        if not all(np.isfinite(numbers[name]).all() for name in ("q", "weight_gradient")):
+            found.append(Verdict("not finite", f"{origin} (rule: finite numbers)"))
+        else:
             found += verdicts.on_layer(
                 verdicts.Numbers(
                     name=str(i + 1),
@@ -300,6 +297,15 @@ def _judged(
             )
         rows.append(Row(str(i + 1), shapes[i], numbers, theory, found))
     return rows
+
+
+def _first_not_finite(measured: Sequence[dict[str, Any]]) -> str:
+    """Where it begins: going forward, or else going back."""
+    for name, what, walk in (("q", "E[y²]", 1), ("weight_gradient", "E[dW²]", -1)):
+        for i in range(len(measured))[::walk]:
+            if not np.isfinite(measured[i][name]).all():
+                return f"{what} is infinite or NaN from layer {i + 1} on" + (", going back" if walk < 0 else "")
+    return ""
 
 
 def _optional(x: Any) -> float | None:

@@ -100,8 +100,7 @@ def correlation(Y: Array) -> Array:
 def slope(phi: Layer, Y: Array) -> Array:
     """φ'(y) for each output: the activation's own backward pass of ones."""
     phi = copy.deepcopy(phi)
-    phi.forward(Y)
-    return phi.backward(np.ones_like(Y))
+    return phi.backward(np.ones_like(phi.forward(Y)))  # of its output's shape: phi may have replicas, and Y none
 
 
 def elementwise(phi: Layer, Y: Array) -> bool:
