@@ -1,6 +1,7 @@
 """Weights with a structure: orthogonal, sparse, SIREN, ZerO, and the edge of chaos."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from moments import SHAPES, assert_moments, assert_uniform
 
 from scratchnet import init
 from scratchnet.init import meanfield
-from scratchnet.layers import Tanh
+from scratchnet.layers import GELU, Tanh
 
 
 @pytest.mark.parametrize("shape", [(60, 60), (100, 30), (30, 100), (3, 40, 20)], ids=str)
@@ -22,7 +23,7 @@ def test_orthogonal_has_orthonormal_columns_or_rows_times_its_gain(shape, rng):
 
 
 def test_orthogonal_is_uniform_among_all_rotations_and_reflections(rng):
-    """Haar measure on 4 × 4 matrices: E[Q₀₀] = 0, Var Q₀₀ = 1/4, both determinants. Plain QR has −0.43 and −1."""
+    """Haar measure on 4 × 4 matrices: E[Q₀₀] = 0, Var Q₀₀ = 1/4, both determinants."""
     Q = init.orthogonal((4000, 4, 4), rng=rng)
     assert abs(Q[:, 0, 0].mean()) < 5 * 0.5 / math.sqrt(4000)
     assert abs(Q[:, 0, 0].var() - 0.25) < 0.03
@@ -30,6 +31,22 @@ def test_orthogonal_is_uniform_among_all_rotations_and_reflections(rng):
     assert abs(positive - 0.5) < 5 * 0.5 / math.sqrt(4000)
     other = scipy.stats.ortho_group(4, seed=0).rvs(4000)
     assert scipy.stats.ks_2samp(Q[:, 1, 2], other[:, 1, 2]).pvalue > 1e-3
+
+
+def test_plain_qr_is_not_uniform(rng):
+    """Householder's QR of a Gaussian 4 × 4 matrix: Q₀₀ = −|g₀₀|/‖g‖, whose mean is −4/(3π) = −0.424, and det Q = −1."""
+    Q, _ = np.linalg.qr(rng.standard_normal((100_000, 4, 4)))
+    error = Q[:, 0, 0].std() / math.sqrt(len(Q))
+    assert abs(Q[:, 0, 0].mean() + 4 / (3 * math.pi)) < 5 * error
+    np.testing.assert_allclose(np.linalg.det(Q[:1000]), -1)
+
+
+def test_an_orthogonal_layer_that_narrows_keeps_as_many_directions_as_it_has_units_and_loses_the_rest(rng):
+    W = init.orthogonal((50, 20), rng=rng)
+    X = rng.normal(size=(1000, 50))
+    assert np.linalg.matrix_rank(X @ W) == 20
+    np.testing.assert_allclose(np.linalg.norm(X @ W @ W.T @ W, axis=1), np.linalg.norm(X @ W, axis=1))
+    assert abs((np.linalg.norm(X @ W, axis=1) ** 2).mean() / (np.linalg.norm(X, axis=1) ** 2).mean() - 20 / 50) < 0.02
 
 
 def test_an_orthogonal_layer_that_widens_shrinks_each_units_mean_square_by_n_in_over_n_out(rng):
@@ -96,6 +113,21 @@ def test_edge_of_chaos_for_tanh_draws_weights_and_biases_with_the_deviations_of_
     b = init.edge_of_chaos_bias((20_000,), fan_in=400, rng=rng, phi=Tanh(), q=0.5)
     assert_moments(W, 0, sigma_w**2 / 400, 3)
     assert_moments(b, 0, sigma_b**2, 3)
+
+
+def test_with_dropout_edge_of_chaos_has_smaller_weights_and_the_same_biases(rng):
+    assert_moments(init.edge_of_chaos((400, 300), rng=rng, dropout=0.2), 0, 1.6 / 400, 3)
+    _, sigma_b = meanfield.edge_of_chaos(Tanh(), q=0.5)
+    b = init.edge_of_chaos_bias((20_000,), fan_in=400, rng=rng, phi=Tanh(), q=0.5, dropout=0.2)
+    assert_moments(b, 0, sigma_b**2, 3)
+
+
+def test_edge_of_chaos_says_where_it_is_stable_for_gelu_and_takes_that(rng):
+    for scheme in (init.edge_of_chaos, partial(init.edge_of_chaos_bias, fan_in=400)):
+        with pytest.raises(ValueError, match=r"at q = 1 is unstable, .* q = 4 is stable"):
+            scheme((400, 300), rng=rng, phi=GELU())
+    sigma_w, _ = meanfield.edge_of_chaos(GELU(), q=4.0)
+    assert_moments(init.edge_of_chaos((400, 300), rng=rng, phi=GELU(), q=4.0), 0, sigma_w**2 / 400, 3)
 
 
 @pytest.mark.parametrize(

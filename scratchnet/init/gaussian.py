@@ -12,9 +12,12 @@ import numpy as np
 
 # An activation: a function of an array, or a layer of this package such as ReLU().
 Activation = Any
+# The points where a function is not smooth: 0 for ReLU.
+Kinks = Sequence[float]
 
 FAR = 12.0  # standard deviations; farther out the normal density is below 1e-31
 NODES = 300  # points of the quadrature on each smooth piece
+TINY = 1e-100  # stands for a signal's size in the limit q → 0
 FEW = 100  # the same in each of two directions, for a pair of signals
 
 
@@ -28,22 +31,30 @@ def expectation(f: Callable[[np.ndarray], np.ndarray], *, kinks: Sequence[Any] =
     A kink may be an array (...): then f is a family of functions, one for each element, which gets its points as an
     array (..., nodes), and the result has the shape (...).
     """
-    points, weights = _gauss_legendre(nodes)
     cuts: Any = np.sort([np.clip(k, -FAR, FAR) for k in np.broadcast_arrays(*kinks)], axis=0) if kinks else []
+    total = integral(lambda z: f(z) * np.exp(-z * z / 2), [-FAR, *cuts, FAR], nodes=nodes) / math.sqrt(2 * math.pi)
+    return float(total) if np.ndim(total) == 0 else total
+
+
+def integral(f: Callable[[np.ndarray], np.ndarray], ends: Sequence[Any], *, nodes: int = NODES) -> Any:
+    """∫ f(z) dz from the first of `ends` to the last, piece by piece: Gauss-Legendre quadrature between two ends.
+
+    The ends may be arrays (...), as the kinks of `expectation` may.
+    """
+    points, weights = _gauss_legendre(nodes)
     total: Any = 0.0
-    for a, b in itertools.pairwise([np.asarray(-FAR), *cuts, np.asarray(FAR)]):
+    for a, b in itertools.pairwise(np.asarray(end) for end in ends):
         if (a < b).any():
             z = ((a + b) / 2)[..., None] + ((b - a) / 2)[..., None] * points
-            density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-            total = total + (b - a) / 2 * (weights * f(z) * density).sum(axis=-1)
-    return float(total) if np.ndim(total) == 0 else total
+            total = total + (b - a) / 2 * (weights * f(z)).sum(axis=-1)
+    return total
 
 
 _gauss_legendre = functools.cache(np.polynomial.legendre.leggauss)
 
 
 def pair_expectation(
-    f: Callable[[np.ndarray], np.ndarray], c: float, *, kinks: Sequence[float] = (0.0,), nodes: int = FEW
+    f: Callable[[np.ndarray], np.ndarray], c: float, *, kinks: Kinks = (0.0,), nodes: int = FEW
 ) -> float:
     """E[f(z₁) f(z₂)] for z₁, z₂ ~ N(0, 1) with correlation c.
 
@@ -52,7 +63,8 @@ def pair_expectation(
         E[f(z₁) g(z₁)],        g(x) = E[f(c x + s z)],
 
     one `expectation` in another. A kink k of f lies at z = (k − c x)/s for g(x); g itself is smooth, but for c near ±1
-    it bends within a few s of x = k/c.
+    it bends within a few s of x = k/c. Divided by E[f(z)²], the error is about 1e-13 for φ(√q z) with q ≤ 20, and below
+    1e-10 for q = 400, where tanh is nearly a step; that of its slope, a narrow peak, then reaches 1e-6.
     """
     if not -1 <= c <= 1:
         raise ValueError(f"expected a correlation from -1 to 1, got c = {c}")
@@ -66,6 +78,28 @@ def pair_expectation(
 
     bends = [k / c + width * s / c for k in kinks for width in (-8, 0, 8)] if c else []
     return expectation(lambda z: f(z) * g(z), kinks=[*kinks, *bends], nodes=nodes)
+
+
+def second_moment(phi: Activation, q: float = 1.0, *, kinks: Kinks = (0.0,)) -> float:
+    """E[φ(√q z)²]: the mean square of the next layer's input, if this layer's output has variance q."""
+    if not q >= 0:
+        raise ValueError(f"expected a variance q ≥ 0, got q = {q}")
+    if q == 0:
+        return float(function(phi)(np.zeros(1))[0] ** 2)
+    root = math.sqrt(q)
+    return expectation(lambda z: function(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
+
+
+def slope_moment(phi: Activation, q: float = 1.0, *, kinks: Kinks = (0.0,)) -> float:
+    """E[φ'(√q z)²]: the factor on the mean square of a gradient when it passes back through φ.
+
+    If `phi` is a layer, φ' is its own backward pass; if it is a plain function, φ' is a difference of its values. At
+    q = 0 this is the limit for a very small signal: ½ for ReLU, since half of the signal is on either side of the kink.
+    """
+    if not q >= 0:
+        raise ValueError(f"expected a variance q ≥ 0, got q = {q}")
+    root = math.sqrt(q) or TINY
+    return expectation(lambda z: derivative(phi)(root * z) ** 2, kinks=[k / root for k in kinks])
 
 
 def function(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:

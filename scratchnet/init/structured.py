@@ -16,11 +16,13 @@ from scratchnet.layers import ReLU
 def orthogonal(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np.ndarray:
     """W = g·Q, where Q has orthonormal columns (n_in ≥ n_out) or rows (n_in < n_out).
 
-    All singular values are g. Linear layers of such weights neither stretch nor lose any direction, at any depth, while
-    a product of Gaussian matrices squeezes the signal into few directions. Q is uniform among all such matrices (Haar
-    measure). It comes from the QR decomposition of a Gaussian matrix, as Q·sign(diag R): Q alone is not uniform, since
-    the library chooses the signs by its own rule. A layer that widens keeps a vector's length, so it shrinks each
-    unit's mean square by n_in/n_out. Source: Saxe, McClelland & Ganguli 2014, ICLR, §3; Mezzadri 2007, §5.
+    All singular values are g. A layer with n_in ≤ n_out keeps every vector's length (times g); one that narrows keeps
+    it for an n_out-dimensional part of its inputs and loses the rest, as every narrowing layer must. So a stack of
+    square linear layers keeps all directions at any depth, while a product of Gaussian matrices squeezes the signal
+    into few of them. A layer that widens shrinks each unit's mean square by n_in/n_out. Q is uniform among all such
+    matrices (Haar measure). It comes from the QR decomposition of a Gaussian matrix, as Q·sign(diag R): Q alone is not
+    uniform, since the library chooses the signs by its own rule. Source: Saxe, McClelland & Ganguli 2014, ICLR, §3;
+    Mezzadri 2007, §5.
     """
     n_in, n_out = fans(shape)
     _finite(gain=gain)
@@ -102,15 +104,22 @@ def zero(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def edge_of_chaos(
-    shape: Shape, *, rng: np.random.Generator, phi: meanfield.Activation = None, q: float = 1.0
+    shape: Shape,
+    *,
+    rng: np.random.Generator,
+    phi: meanfield.Activation = None,
+    q: float = 1.0,
+    dropout: float = 0.0,
 ) -> np.ndarray:
-    """W ~ N(0, σ_w²/n_in), with the σ_w at which signals and gradients keep their size at any depth.
+    """W ~ N(0, σ_w²/n_in), with the σ_w at which wide layers keep both signals and gradients at their size.
 
     `phi` is the activation φ (ReLU by default, for which this is He's rule), and `q` is the variance that the layers'
     outputs keep. σ_w and σ_b solve q = σ_w² E[φ(√q z)²] + σ_b² and σ_w² E[φ'(√q z)²] = 1, see `meanfield`. Draw the
-    biases by `edge_of_chaos_bias`. Source: Poole et al. 2016; Schoenholz et al. 2017, ICLR, §3.
+    biases by `edge_of_chaos_bias`. Dropout with probability p multiplies σ_w² by 1 − p. Raises ValueError, with a q
+    that is better, where the point is unstable, as for GELU and SiLU at q = 1. Source: Poole et al. 2016; Schoenholz
+    et al. 2017, ICLR, §3; with dropout, Pretorius et al. 2018.
     """
-    sigma_w, _ = meanfield.edge_of_chaos(ReLU() if phi is None else phi, q=q)
+    sigma_w, _ = meanfield.edge_of_chaos(ReLU() if phi is None else phi, q=q, dropout=dropout)
     return rng.normal(0.0, sigma_w / math.sqrt(fan_in(shape)), shape)
 
 
@@ -121,7 +130,8 @@ def edge_of_chaos_bias(
     rng: np.random.Generator,
     phi: meanfield.Activation = None,
     q: float = 1.0,
+    dropout: float = 0.0,
 ) -> np.ndarray:
-    """b ~ N(0, σ_b²), the biases that go with `edge_of_chaos`."""
-    _, sigma_b = meanfield.edge_of_chaos(ReLU() if phi is None else phi, q=q)
+    """b ~ N(0, σ_b²), the biases that go with `edge_of_chaos`. They do not depend on dropout."""
+    _, sigma_b = meanfield.edge_of_chaos(ReLU() if phi is None else phi, q=q, dropout=dropout)
     return rng.normal(0.0, sigma_b, shape)
