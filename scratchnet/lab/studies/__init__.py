@@ -12,6 +12,7 @@ NAMES = (
     "shattered_gradients",
     "trainable_depth",
     "he_depth",
+    "finite_width",
 )
 
 
