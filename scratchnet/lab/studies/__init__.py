@@ -23,6 +23,7 @@ NAMES = (
     "width_and_rate",
     "trainable_depth",
     "he_depth",
+    "finite_width",
 )
 
 

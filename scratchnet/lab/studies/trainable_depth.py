@@ -134,7 +134,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         f"of chaos, to {without:.0f} layers{' or more' if without >= depths[-1] else ''}, and with {100 * P:g} % of "
         f"dropout to {with_it:.0f}."
     )
-    beside = np.array([*np.linspace(1, 1.5, 6), 1.76, *np.linspace(2.2, 4, 7)])  # between them it leaves the figure
+    beside = np.array([*np.linspace(1, 1.5, 6), 1.76, *np.linspace(2.25, 4, 8)])  # between them it leaves the figure
     curve = np.array([np.nan if square == 1.76 else reach(float(square)) for square in beside])
     grid = Grid(
         "Accuracy without dropout, %",
