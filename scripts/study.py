@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 import time
 
@@ -74,7 +75,7 @@ def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, *, first: boo
 
     from scratchnet.report import panels, plots  # matplotlib: only now, since `--list` needs none of it
 
-    began = time.monotonic()
+    began, used = time.monotonic(), sum(os.times()[:4])
     with tqdm(total=0, desc=chosen.name, unit="part", disable=None) as bar:
 
         def expect(count: int) -> None:
@@ -83,15 +84,15 @@ def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, *, first: boo
 
         laboratory = Laboratory(dataset, jobs=args.jobs, expect=expect, done=bar.update)
         numbers = chosen.measure(laboratory, **(chosen.quick if args.quick else {}))
-    seconds = time.monotonic() - began
+    seconds, used = time.monotonic() - began, sum(os.times()[:4]) - used
     finding = chosen.judge(numbers)
     note = f"Data: {dataset.title}." + (" A quick look, too small to decide." if args.quick else "")
     if aside := set_aside(args.out, [f"{chosen.name}.{ending}" for ending in ("png", "json", "md")]):
         cli.complain(f"an earlier run's files are now in {aside}")
-    found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds)
+    found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)
     write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})
     command = f"python scripts/study.py {chosen.name}" + " --quick" * args.quick
-    page = findings.section(chosen, finding, command=command, minutes=seconds / 60, note=note, look=args.quick)
+    page = findings.section(chosen, finding, command=command, minutes=used / 60, note=note, look=args.quick)
     with replacing(args.out / f"{chosen.name}.md") as temporary:
         temporary.write_text(page, encoding="utf-8")
     drawn = panels.figure(finding, note="a quick look" * args.quick, dataset=dataset.title, stand_in=dataset.stand_in)

@@ -117,7 +117,7 @@ def test_a_page_says_claim_rule_outcome_command_and_minutes(dataset):
         "quick look",
     ):
         assert words in page
-    found = findings.record(born_dead.STUDY, finding, numbers, dataset, command=["x"], seconds=75.0)
+    found = findings.record(born_dead.STUDY, finding, numbers, dataset, command=["x"], seconds=75.0, used=100.0)
     assert json.loads(json.dumps(found, allow_nan=False))["numbers"]["dead"][0] == [0.2, 0.95]
     wide = findings.text(born_dead.STUDY, finding, note="Data: d.").splitlines()
     assert max(map(len, wide)) <= 80

@@ -41,7 +41,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def section(study: Study, finding: Finding, *, command: str, minutes: float, note: str, look: bool) -> str:
-    """A page of Markdown: what `text` says, the figure, the command and the minutes it took."""
+    """A page of Markdown: what `text` says, the figure, the command and its `minutes` of processor time."""
     head, *body = finding.rows
     rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [head, *body]]
     rows.insert(1, "|" + "---|" * len(head))
@@ -54,7 +54,7 @@ def section(study: Study, finding: Finding, *, command: str, minutes: float, not
         f"![{finding.answer}]({study.name}.png)",
         "\n".join(rows),
         _flat(study.remarks),
-        f"`{command}` took {minutes:.1f} minutes on two cores. {note}",
+        f"`{command}` took {minutes:.1f} minutes of processor time, spread over the cores. {note}",
         "This was a quick look, too small to say more than that it works." if look else "",
     ]
     return "\n\n".join(filter(None, paragraphs)) + "\n"
@@ -68,6 +68,7 @@ def record(
     *,
     command: Sequence[str],
     seconds: float,
+    used: float,
 ) -> dict[str, Any]:
     """Everything that the section and the figure show, ready for JSON: NaN and infinity are None."""
     return {
@@ -81,6 +82,7 @@ def record(
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "stand_in": dataset.stand_in},
         "command": list(command),
         "seconds": round(seconds, 1),
+        "processor_seconds": round(used, 1),
         "environment": environment(),
     }
 
