@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     args.studies = [name.replace("-", "_").lower() for name in args.studies]
     for name in args.studies:
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
+            near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.6)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(NAMES)}"
             parser.error(f"there is no study {name!r}; {hint}")
     if args.all and args.studies:
