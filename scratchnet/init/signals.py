@@ -25,10 +25,12 @@ independent e_j of mean square G − A. Then
 At the logits the sum is 0, because both probabilities and targets sum to 1: so the mean of the last layer's weights
 sends nothing back. φ and dropout multiply G by E[φ'(y)²]/(1 − p), and A by E[φ'(y)]².
 
-**What is assumed.** Layers are wide, all weights are independent with one mean and one variance in a layer (so not
-identity, ZerO or the mirrored networks), and a gradient does not depend on the signal at the same unit. Results are
-means over draws of the weights; Σ x_k is replaced by its mean, which leaves out a relative error of about 1/√n_in, and
-more where E[x] is near 0. An example is known by its E[x] and E[x²] only.
+**What is assumed.** Layers are wide, and all weights are independent with one mean and one variance in a layer (so not
+identity, ZerO or the mirrored networks). Results are means over draws of the weights. Σ x_k is replaced by its mean,
+which leaves out a relative error of about 1/√n_in, and more where E[x] is near 0. An example is known by its E[x] and
+E[x²] only. And dz is independent of the weights it goes back through. That fails where the logits are so large that
+the largest takes all, and the weights have a mean: the weights that made a logit the largest then send back its
+gradient. In the lesson's network from U[0, 1), the first layer's G is 1.6 times what is expected here.
 """
 
 from __future__ import annotations
@@ -112,8 +114,9 @@ def first_loss(variance: Numbers, classes: int = 10) -> float:
     """
     if not (np.size(variance) and np.all(np.isfinite(variance)) and np.min(variance) >= 0 and classes >= 1):
         raise ValueError(f"expected finite variances ≥ 0 and at least one class, got {variance} and {classes}")
-    share = min(np.size(variance), QUANTILES)
-    typical = np.quantile(variance, (np.arange(share) + 0.5) / share)
+    typical = np.ravel(variance)
+    if typical.size > QUANTILES:
+        typical = np.quantile(typical, (np.arange(QUANTILES) + 0.5) / QUANTILES)
     return float(np.mean([_log_sum_exp(math.sqrt(v), classes) for v in typical]))
 
 
@@ -140,7 +143,8 @@ def _forward(layers: Sequence[LayerLaw], mean: np.ndarray, square: np.ndarray) -
         M = law.w_mean * law.n_in * mean
         v = law.w_var * law.n_in * square + law.b_var
         phi = _phi(law)
-        walk.append((M, v, (_normal(derivative(phi), M, v), _normal(_squared(derivative(phi)), M, v))))
+        slope = derivative(phi)
+        walk.append((M, v, (_normal(slope, M, v), _normal(_squared(slope), M, v)) if law.phi else (1.0, 1.0)))
         if i < len(layers) - 1:
             mean = _normal(function(phi), M, v)
             square = _normal(_squared(function(phi)), M, v) / (1 - law.dropout)
