@@ -27,8 +27,8 @@ ROOMS = {
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "experiment", "executors", "comparison", "rates", "intervals"),
-            *("outputs", "symmetry", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
+            *("parts", "outputs", "symmetry", "recording", "experiment", "executors", "comparison", "rates"),
+            *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
         ],
         ["", "init", "data"],
     ),

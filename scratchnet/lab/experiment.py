@@ -18,6 +18,7 @@ from scratchnet import init
 from scratchnet.backend import Array, like, to_host
 from scratchnet.data import split
 from scratchnet.lab import parts
+from scratchnet.lab.recording import Recording
 from scratchnet.layers import Layer, ReLU, parameters, states, walk
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
@@ -160,6 +161,7 @@ class Run:
     training_loss: np.ndarray  # (steps,): each batch's loss before its step, dropout included
     validation_loss: float
     validation_accuracy: float  # from 0 to 1
+    recording: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)  # see `recording.Recording`
 
     @property
     def diverged(self) -> bool:
@@ -362,6 +364,13 @@ def train_stack(
             for (_, A), (_, A_initial) in zip(states(network), states(initial), strict=True):
                 A[a, s] = A_initial
     network.to(settings.device)
+    recording = Recording(network, images, labels, validation, last=settings.steps(len(images)))
+
+    def after_step() -> None:
+        recording.after_step()
+        if on_step is not None:
+            on_step()
+
     losses = fit(
         network,
         SideBySide(settings, network, np.array([[arm.rate(seed, settings) for seed in seeds] for arm in arms])),
@@ -371,11 +380,11 @@ def train_stack(
         batch_size=settings.batch_size,
         rng=[stream(s, "order") for s in drawn],
         indices=training,
-        on_step=on_step,
+        on_step=after_step,
     )
     loss, accuracy = evaluate(network, images, labels, indices=validation)
     return [
-        Run(arm.key, seed, losses[:, a, s], float(loss[a, s]), float(accuracy[a, s]))
+        Run(arm.key, seed, losses[:, a, s], float(loss[a, s]), float(accuracy[a, s]), recording.of((a, s)))
         for a, arm in enumerate(arms)
         for s, seed in enumerate(seeds)
     ]

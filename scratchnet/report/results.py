@@ -77,6 +77,7 @@ def results(
                         "validation_loss": [_number(run.validation_loss) for run in runs[arm.key]],
                         "training_loss": [[_number(x) for x in run.training_loss] for run in runs[arm.key]],
                         "diverged": [run.diverged for run in runs[arm.key]],
+                        "recording": [_plain(run.recording) for run in runs[arm.key]],
                     }
                     for arm in comparison.arms
                 ],
@@ -111,6 +112,14 @@ def _choice(choice: Choice) -> dict[str, Any]:
             }
             for key, accuracy in choice.accuracy.items()
         },
+    }
+
+
+def _plain(recording: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """For each quantity a list of looks, each a list with a number for each Linear layer."""
+    return {
+        name: [[_number(x) for x in look] for look in A] if A.ndim > 1 else [int(x) for x in A]
+        for name, A in recording.items()
     }
 
 
