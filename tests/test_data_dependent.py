@@ -215,11 +215,10 @@ def test_hinge_bias_puts_every_hidden_units_kink_on_an_image(replicas, dtype, X,
 
 
 @pytest.mark.parametrize("activation", [ReLU, Tanh, GELU])
-def test_an_antisymmetric_network_returns_exactly_0_and_learns(activation, images, labels, rng):
+def test_an_antisymmetric_network_returns_0_and_learns(activation, images, labels, rng):
     network = mlp([784, 256, 128, 10], activation=activation)
     init.antisymmetric(network, rng=rng)
-    for n in (*range(1, 34), 100, 127, 1000):
-        assert (network.forward(images[:n]) == 0).all(), n
+    assert np.abs(network.forward(images)).max() < 1e-5
     loss = CrossEntropy()
     assert loss.forward(network.forward(images), labels) == pytest.approx(math.log(10))
     network.backward(loss.backward())
@@ -228,7 +227,7 @@ def test_an_antisymmetric_network_returns_exactly_0_and_learns(activation, image
 
 
 @DTYPES
-@pytest.mark.parametrize("width", range(2, 40, 2))
+@pytest.mark.parametrize("width", [2, 10, 22, 38])
 def test_with_any_even_widths_an_antisymmetric_network_returns_0_up_to_rounding(width, dtype, images, rng):
     network = mlp([784, width, 40 - width, width, 10], dtype=dtype)
     init.antisymmetric(network, rng=rng)
@@ -246,7 +245,7 @@ def test_the_pairs_of_an_antisymmetric_network_differ_from_each_other_and_part_a
     for Y in outputs(network, X)[:2]:
         assert np.array_equal(Y[..., 0::2], Y[..., 1::2])
         assert not np.isclose(Y[..., 0], Y[..., 2]).all()
-    assert (network.forward(X) == 0).all()
+    assert np.abs(network.forward(X)).max() < 1e-5
     loss = CrossEntropy()
     loss.forward(network.forward(X), labels)
     network.backward(loss.backward())
@@ -261,8 +260,21 @@ def test_an_antisymmetric_network_keeps_the_scale_of_its_scheme(rng):
     first, hidden, last = linears(network)
     assert first.W.var() == pytest.approx(2 / 196, rel=0.05)
     assert (hidden.W**2).sum(axis=0).mean() == pytest.approx(2, rel=0.05)  # n_in/2 inputs of variance 2/(n_in/2)
-    assert last.W.var() == pytest.approx(2 / 256, rel=0.2)
-    assert (np.frexp(last.W)[0] == np.where(last.W > 0, 0.5, -0.5)).all()  # powers of two
+    assert last.W[0::2].var() == pytest.approx(2 / 256, rel=0.1)  # 2,560 weights: one standard error is 2.8 %
+
+
+def test_the_copies_of_an_antisymmetric_network_are_what_its_scheme_draws(rng):
+    """Plain doubling: the same half-wide layers, drawn in turn, in both copies; not rounded, not scaled."""
+    drawn = np.random.default_rng(5)
+    network = mlp([196, 64, 32, 10], dtype=np.float64)
+    init.antisymmetric(network, rng=np.random.default_rng(5))
+    first, hidden, last = linears(network)
+    half = [init.he_normal(shape, rng=drawn) for shape in ((196, 32), (32, 16), (16, 10))]
+    for copy in (0, 1):
+        assert np.array_equal(first.W[:, copy::2], half[0])
+        assert np.array_equal(hidden.W[copy::2, copy::2], half[1])
+        assert (hidden.W[copy::2, 1 - copy :: 2] == 0).all()
+        assert np.array_equal(last.W[copy::2], (-1) ** copy * half[2])
 
 
 # --- looks_linear ---------------------------------------------------------------------------------------------
@@ -542,11 +554,9 @@ def test_odd_hidden_widths_cannot_be_paired(name, sizes, X, labels, rng):
     refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), "expected even hidden widths, got")
 
 
-def test_antisymmetric_refuses_a_network_without_hidden_units_and_a_scheme_of_zeros(rng):
+def test_antisymmetric_refuses_a_network_without_hidden_units(rng):
     network = he([196, 10])
     refuses(network, lambda: init.antisymmetric(network, rng=rng), "the network has none")
-    network = he()
-    refuses(network, lambda: init.antisymmetric(network, rng=rng, scheme=init.zeros), "zeros returned are 0")
 
 
 def test_antisymmetric_refuses_a_scheme_that_ignores_the_shape(rng):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from scratchnet.backend import Array
-from scratchnet.init.schemes import Scheme, _draw, _name, he_normal, linear, normal, zeros
+from scratchnet.init.schemes import Scheme, _draw, he_normal, linear, normal, zeros
 from scratchnet.init.structured import orthogonal
 from scratchnet.layers import Dropout, LeakyReLU, Linear, ReLU
 from scratchnet.network import Network
@@ -270,10 +270,10 @@ def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: Scheme 
 
     Two copies of a network half as wide, drawn by `scheme`, get opposite output weights: f(x) = h(x) − h(x) = 0. So
     the initial weights add no random function to what is learned, and the loss starts at ln(classes). The even units
-    form one copy, the odd units the other; no weight leads from one copy to the other, and biases are 0. Output weights
-    are rounded to ± powers of 2: then f is 0 to the last bit in float32 if the hidden widths are multiples of 32, and
-    of the size of a rounding error otherwise. In training, dropout acts on each copy differently, so f is not 0 then.
-    Raises ValueError for odd hidden widths. Source: Chizat, Oyallon & Bach 2019, NeurIPS, the doubling trick.
+    form one copy, the odd units the other; no weight leads from one copy to the other, and biases are 0. The output is
+    0 up to rounding, since a matrix product may sum its terms in any order. In training, dropout acts on each copy
+    differently, so f is not 0 then. Raises ValueError for odd hidden widths. Source: Chizat, Oyallon & Bach 2019,
+    NeurIPS, the doubling trick.
     """
     *hidden, last = _linears(network)
     if not hidden:
@@ -288,19 +288,8 @@ def antisymmetric(network: Network, *, rng: np.random.Generator, scheme: Scheme 
             else:
                 W = _draw(scheme, (*replicas, n_in // 2, n_out // 2), rng=rng)
                 layer.W[..., 0::2, 0::2] = layer.W[..., 1::2, 1::2] = W
-        # h(x) − h(x) must be 0 after rounding too, and a matrix product may sum its terms in any order. If it adds pair
-        # after pair, h·a − h·a is 0 where h·a needs no rounding (a fused multiply-add rounds only one of the two): so
-        # a = ±2^p. If it keeps several partial sums, by k mod 2, 4, …, those of even and of odd k get the same terms in
-        # the same order, up to sign, and rounding is symmetric. Only a remainder that is summed in another way than the
-        # rest breaks this, so widths matter: OpenBLAS's AVX2 kernels need multiples of 8, its SSE3 kernels of 32.
         *replicas, n_in, n_out = last.W.shape
         A = _draw(scheme, (*replicas, n_in // 2, n_out), rng=rng)
-        if not A.all():
-            raise ValueError(
-                f"antisymmetric needs output weights other than 0, but some of those that {_name(scheme)} returned "
-                "are 0: give another scheme"
-            )
-        A = np.copysign(np.exp2(np.round(np.log2(np.abs(A)))), A)
         last.W[..., 0::2, :] = A
         last.W[..., 1::2, :] = -A
 

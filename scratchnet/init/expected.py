@@ -306,7 +306,7 @@ def promises(
     )
 
     network, outputs = prepared("antisymmetric")
-    found.append(Promise("antisymmetric", "largest |output|", 0.0, float(np.abs(outputs[-1]).max()), 0.0))
+    found.append(Promise("antisymmetric", "largest |output|", 0.0, float(np.abs(outputs[-1]).max()), 1e-5))
 
     network, outputs = prepared("looks_linear")
     Q = network.forward(np.eye(sizes[0], dtype=np.float32))

@@ -87,9 +87,9 @@ def _scale(**values: float) -> None:
 def constant(shape: Shape, *, rng: np.random.Generator, value: float = 0.1) -> np.ndarray:
     """W = value, everywhere.
 
-    Units with equal weights compute equal outputs and get equal gradients, so they stay equal during all of training:
-    a layer of 256 units learns as if it had one. Only dropout, which drops units at random, makes them differ. `rng`
-    is not used.
+    Units with equal weights compute equal outputs and get equal gradients. Without dropout they stay equal during all
+    of training: a layer of 256 units learns as if it had one. With dropout each unit has a mask of its own, so they
+    differ after one step, and the network learns if the scale of the value is right, about 1/n_in. `rng` is not used.
     """
     _finite(value=value)
     return np.full(shape, float(value))
@@ -108,8 +108,8 @@ def zeros(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 def ones(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
     """W = 1.
 
-    Each unit is the plain sum of its inputs. Every layer makes the signal about n_in times larger, so the first loss
-    is huge.
+    Each unit is the plain sum of its inputs, so every layer makes the signal about n_in times larger. The first loss is
+    still that of a blind guess, since all logits are equal; after one step they are not, and the loss is huge.
     """
     return constant(shape, rng=rng, value=1.0)
 
@@ -220,8 +220,9 @@ def rule_uniform(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 def rule_normal(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
     """W ~ N(0, 1/n_in): standard deviation 1/√n_in, three times the variance of `rule_uniform`.
 
-    For inputs of mean square 1, Var(Σ_k x_k w_kj) = n_in·1·(1/n_in) = 1: the output is as large as the input. Source:
-    LeCun, Bottou, Orr & Müller 1998, Efficient BackProp, §4.6, eq. 16.
+    For inputs of mean square 1, Var(Σ_k x_k w_kj) = n_in·1·(1/n_in) = 1: the output's mean square is the input's. The
+    same as `lecun_normal`, and as `variance_scaling` by default. Source: LeCun, Bottou, Orr & Müller 1998, Efficient
+    BackProp, §4.6, eq. 16.
     """
     std = 1 / math.sqrt(fan_in(shape))
     return rng.normal(0.0, std, shape)
@@ -273,7 +274,7 @@ def lecun_normal(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def glorot_uniform(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> np.ndarray:
-    """W ~ U(±g·√(6/(n_in + n_out))): Var W = 2g²/(n_in + n_out). Also called Xavier.
+    """W ~ U(±g·√(6/(n_in + n_out))): Var W = 2g²/(n_in + n_out). Also called Xavier, and `keras_dense`.
 
     Going forward, Y = XW sums n_in products, so a signal keeps its mean square if Var W = 1/n_in. Going back,
     dX = dY Wᵀ sums n_out products, so a gradient keeps its own if Var W = 1/n_out. One over the mean of both fans is
@@ -301,7 +302,7 @@ def he_uniform(shape: Shape, *, rng: np.random.Generator, a: float = 0.0, mode: 
 
 
 def he_normal(shape: Shape, *, rng: np.random.Generator, a: float = 0.0, mode: str = "fan_in") -> np.ndarray:
-    """W ~ N(0, 2/((1 + a²)·n_in)). Also called Kaiming.
+    """W ~ N(0, 2/((1 + a²)·n_in)). Also called Kaiming; for ReLU, `edge_of_chaos` is the same.
 
     Where the 2 comes from: between two layers, ReLU turns the first one's output y into the second one's input
     x = max(y, 0). The first one's weights are as likely as their negatives, so with a bias of 0, y is as likely as −y:
