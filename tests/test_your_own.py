@@ -28,7 +28,7 @@ COMPARISONS = [(arguments, printed) for arguments, printed in commands() if argu
 
 def rows(lines):
     """The labels of a table's rows: from the line of column names to the first verdict."""
-    [start] = [i for i, line in enumerate(lines) if line.split() == ["validation", "accuracy", "training", "loss"]]
+    [start] = [i for i, line in enumerate(lines) if line.split() == ["accuracy", "loss,", "last", "100"]]
     labels = [re.match(r"(\S.*?)  +\S+( ± \S+)? %  ", line) for line in lines[start + 1 :]]
     return [match[1] for match in labels if match]
 
@@ -40,7 +40,10 @@ def test_the_page_shows_a_scheme_an_activation_an_optimizer_and_a_network():
     assert len(text) == 4
 
 
-@pytest.mark.parametrize("block", [text for language, text in BLOCKS if language == "python"])
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=[text.partition("\n")[0] for text in PYTHON])
 def test_a_block_of_the_page_is_in_an_example_file_word_for_word(block):
     assert any(block in path.read_text("utf-8") for path in EXAMPLES)
 
