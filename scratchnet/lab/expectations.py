@@ -40,19 +40,6 @@ class Place:
         return np.concatenate([W, self.layer.b[..., None, :]], axis=-2) if isinstance(self.layer, Linear) else W
 
 
-class Pointwise:
-    """An activation that takes arrays of any shape: theory's have no rows of examples, and no replicas in front."""
-
-    def __init__(self, phi: Layer) -> None:
-        self.phi = phi
-
-    def forward(self, X: Array) -> Array:
-        return self.phi.forward(X.reshape(-1, 1)).reshape(X.shape)
-
-    def backward(self, dY: Array) -> Array:
-        return self.phi.backward(dY.reshape(-1, 1)).reshape(dY.shape)
-
-
 def places(network: Network, X: Array) -> list[Place]:
     """The layers with weights: Linear ones, and blocks that have some in them. X are a few inputs."""
     Ys = outputs(network, X)
@@ -99,7 +86,7 @@ def expect(network: Network, where: Sequence[Place], X: Array) -> list[dict[str,
     first = alone(network, (0,) * len(network.replicas))
     laws = []
     for place in where:
-        phi = None if place.phi is None else Pointwise(first.layers[network.layers.index(place.phi)])
+        phi = None if place.phi is None else first.layers[network.layers.index(place.phi)]
         b_var = float(np.square(place.layer.b, dtype=np.float64).mean())
         laws.append(LayerLaw(*shape(network, place.layer), *moments(place.layer.W), b_var, phi, place.dropout))
     try:
