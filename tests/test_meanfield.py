@@ -1,11 +1,13 @@
 """Gains, variance maps and the edge of chaos: against known values, against simulation, and through 50 layers."""
 
+import doctest
 import math
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from conftest import ROOT
 
 from scratchnet import init
 from scratchnet.init.meanfield import (
@@ -325,6 +327,14 @@ def test_a_wide_layer_follows_the_correlation_map(phi, dropout, rng):
     assert abs(measured - correlation_map(phi, c, q, **settings)) < 0.05
 
 
+def test_docs_initialization_prints_what_it_says():
+    failed, attempted = doctest.testfile(
+        str(ROOT / "docs" / "initialization.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert attempted >= 15
+    assert failed == 0
+
+
 # --- fifty layers: the lesson in one test ---
 
 
@@ -372,9 +382,19 @@ def test_through_50_layers_the_mean_square_stays_in_the_predicted_band_with(name
 
 def test_a_gain_holds_the_signal_firmly_where_the_variance_map_is_flat_and_loosely_where_it_is_steep():
     """V'(1): an error shrinks for tanh and SELU, stays for ReLU, and grows for GELU and SiLU."""
-    in_the_docs = {Tanh: 0.461, Sigmoid: 0.106, SELU: 0.783, ELU: 0.891, ReLU: 1.0, GELU: 1.144, SiLU: 1.173}
-    for phi, slope in in_the_docs.items():
-        assert abs(variance_slope(phi(), 1.0, sigma_w=gain(phi())) - slope) < 0.0005
+    in_the_docs = [
+        (ReLU(), 1.0),
+        (LeakyReLU(0.01), 1.0),
+        (Tanh(), 0.461),
+        (Sigmoid(), 0.106),
+        (SELU(), 0.783),
+        (ELU(), 0.891),
+        (GELU(), 1.144),
+        (SiLU(), 1.173),
+        (np.sin, 0.313),
+    ]
+    for phi, slope in in_the_docs:
+        assert abs(variance_slope(phi, 1.0, sigma_w=gain(phi)) - slope) < 0.0005
 
 
 @pytest.mark.parametrize(
