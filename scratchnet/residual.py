@@ -116,5 +116,5 @@ def residual_mlp(
     for start in range(0, len(middle), branch):
         f = [layer for group in middle[start : start + branch] for layer in group]
         layers.append(Residual(f if alpha is None else [*f, Scale(float(alpha))]))
-    network = Network([*layers, *last], dtype)
+    network = Network([*layers, *last])
     return network.replicate(replicas) if replicas else network

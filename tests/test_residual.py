@@ -62,6 +62,12 @@ def test_a_block_equals_pytorch(rng):
         np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_dropout_in_a_branch_drops_in_training_alone(rng):
+    block, X = Residual([Dropout(0.5, rng=rng)]), np.ones((7, 40))
+    assert np.array_equal(block.forward(X), 2 * X)
+    assert set(block.forward(X, train=True).flat) == {1.0, 3.0}
+
+
 def test_a_branch_that_changes_the_shape_is_refused(rng):
     """With one unit X + f(X) would be broadcast without a word."""
     with pytest.raises(ValueError, match=r"must keep the shape of its input, got \(7, 4\) → \(7, 1\)"):
