@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import cli
 
@@ -66,7 +68,16 @@ def main() -> int:
         except (Failed, WorkerDied) as error:
             cli.complain(f"{name}: {error}")
             return 1
+        write_index(args.out)
     return 0 if cli.say(f"\nFigures, numbers and pages are in {args.out}/") and printed else 1
+
+
+def write_index(folder: Path) -> None:
+    """README.md of all studies whose numbers are in the folder, those of earlier runs included."""
+    names = [name for name in NAMES if (folder / f"{name}.json").exists()]
+    records = [json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names]
+    with replacing(folder / "README.md") as temporary:
+        temporary.write_text(findings.index([study(name) for name in names], records), encoding="utf-8")
 
 
 def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, *, first: bool) -> bool:

@@ -146,7 +146,9 @@ def test_study_py_writes_a_figure_numbers_and_a_page(python, dataset, tmp_path):
     done = python("scripts/study.py", "born-dead", "--quick", "--dataset", dataset.name, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "→ The claim held." in done.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {f"born_dead.{ending}" for ending in ("png", "json", "md")}
+    pages = {f"born_dead.{ending}" for ending in ("png", "json", "md")}
+    assert {path.name for path in tmp_path.iterdir()} == pages | {"README.md"}
+    assert "(born_dead.md) | held |" in (tmp_path / "README.md").read_text("utf-8")
     found = json.loads((tmp_path / "born_dead.json").read_text("utf-8"))
     assert (found["quick"], found["outcome"], found["dataset"]["name"]) == (True, "held", dataset.name)
 

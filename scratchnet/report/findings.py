@@ -60,6 +60,29 @@ def section(study: Study, finding: Finding, *, command: str, minutes: float, not
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
+def index(studies: Sequence[Study], records: Sequence[Mapping[str, Any]]) -> str:
+    """A page of Markdown that lists studies with their outcomes, from the `record` of each."""
+    total = sum(found["processor_seconds"] for found in records) / 60
+    lines = [
+        "# Papers' claims, re-run",
+        "Each page says what a paper claims, what was done here, the rule, written before the run, and what came "
+        "out. `python scripts/study.py NAME` repeats one; `--all` repeats all, `--quick` is a look.",
+        "\n".join(
+            [
+                "| question | the claim | in short | minutes |",
+                "|---|---|---|---|",
+                *(
+                    f"| [{study.title}]({study.name}.md) | {found['outcome']} | {found['answer']} | "
+                    f"{found['processor_seconds'] / 60:.1f} |"
+                    for study, found in zip(studies, records, strict=True)
+                ),
+            ]
+        ),
+        f"Minutes are processor time, {total:.0f} in all; on two cores it takes about half as long.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
 def record(
     study: Study,
     finding: Finding,
