@@ -17,10 +17,23 @@ from scratchnet.data import Dataset, fashion_mnist, pixels, synthetic
 ROOT = Path(__file__).parent.parent
 
 
+# Fixtures that take seconds and are made once for their file.
+SHARED = {"quick", "digests", "parsed"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items):
+    """The suite runs in two processes: tests that share such a fixture belong into one of them."""
+    for item in items:
+        if SHARED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
 @pytest.fixture
 def rng(request):
     """Random numbers that depend on the test's name alone."""
-    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+    file, _, name = request.node.location  # the node's id may end in "@" and its group
+    return np.random.default_rng(zlib.crc32(f"{file}::{name}".encode()))
 
 
 @pytest.fixture(scope="session")

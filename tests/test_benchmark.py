@@ -236,6 +236,6 @@ def test_wrong_arguments_are_refused_in_one_sentence(python, wrong):
 
 def test_without_pytorch_it_says_how_to_get_it(python, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('not here')", encoding="utf-8")
-    done = python(SCRIPT, "--quick", "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    done = python(SCRIPT, "--quick", "--out", tmp_path / "out", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert done.returncode == 1
     assert done.stderr == 'benchmark.py: PyTorch cannot be imported: python -m pip install -e ".[test]"\n'

@@ -245,7 +245,7 @@ number = 3
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own(tmp_path_factory):
     """A folder with own.py and others that do not work."""
     folder = tmp_path_factory.mktemp("own")

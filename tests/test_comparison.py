@@ -10,6 +10,8 @@ import pytest
 from comparing import ARMS, SETTINGS, same
 
 from scratchnet import init
+from scratchnet.data import Dataset
+from scratchnet.lab import comparison
 from scratchnet.lab.comparison import Unfinished, by_arm, compare
 from scratchnet.lab.executors import stack_sizes
 from scratchnet.lab.experiment import Arm, Run, Settings, named, seen_rows
@@ -241,6 +243,40 @@ def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
     killer.join()
     assert not stopped.value.interrupted
     assert stopped.value.runs == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="interrupts the main thread")
+def test_an_interruption_at_any_moment_keeps_what_was_finished_and_never_hangs(dataset, monkeypatch):
+    """It did, about once in three times, while the locks of so many units were being taken."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored: see conftest
+    few = Dataset("synthetic", dataset.images[:20], dataset.labels[:20], dataset.images[:0], dataset.labels[:0])
+    main, settings = threading.main_thread().ident, Settings(sizes=(784, 10), epochs=1)
+    finished, ended = [], threading.Event()
+
+    def interrupt():
+        while len(finished) < 5 and not ended.wait(0.001):
+            pass
+        if not ended.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+
+    anywhere = comparison.anywhere
+
+    def watched(*given):
+        for i, runs in anywhere(*given):
+            finished.extend(runs)
+            yield i, runs
+
+    monkeypatch.setattr(comparison, "anywhere", watched)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(Unfinished, match="interrupted") as stopped:
+            compare(ARMS[:1], few, settings, seeds=range(6000), jobs=1)
+    finally:
+        ended.set()
+        thread.join()
+        signal.signal(signal.SIGINT, handler)
+    assert 5 <= len(stopped.value.runs) < 6000
 
 
 def test_arms_that_start_from_equal_weights_are_trained_once(dataset):

@@ -9,7 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from scratchnet.data import Dataset, split
-from scratchnet.lab.executors import Failed, WorkerDied, anywhere, on_gpu, train_unit, units_for_gpu, units_of
+from scratchnet.lab.executors import (
+    Failed,
+    WorkerDied,
+    anywhere,
+    on_gpu,
+    shielding_children,
+    train_unit,
+    units_for_gpu,
+    units_of,
+)
 from scratchnet.lab.experiment import Arm, Run, Settings, rehearse, stream
 
 
@@ -56,7 +65,9 @@ def compare(
     title = f"{'choosing learning rates: ' * settings.choosing}training {len(arms) * len(seeds)} networks"
     runs: list[Run] = []
 
-    with tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None) as bar:
+    with shielding_children():  # tqdm may start the resource tracker
+        bar = tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None)
+    with bar:
         try:
             if settings.device == "cpu":
                 trained = anywhere(train_unit, units_of(arms, seeds, settings), dataset, bar.update, jobs)

@@ -13,12 +13,13 @@ import ast
 import io
 import os
 import pickle
+import queue
 import signal
 import sys
 import threading
 import types
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +155,7 @@ def in_processes(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick,
     payloads = [pack((work, spec)) for spec in specs]  # first: nothing is started for work that cannot be sent
     # Only this needs processes: `import scratchnet` takes 47 ms without them and 57 with.
     import multiprocessing
-    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures import Future, ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
@@ -167,17 +168,22 @@ def in_processes(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick,
         pool = ProcessPoolExecutor(jobs, context, _start_worker, given)
     except OSError as error:  # no semaphores, as in some containers
         raise CannotSend(f"worker processes cannot be started here ({error.strerror})") from error
+    # Neither `concurrent.futures.wait` nor `progress.value`: a Ctrl-C in the middle would leave locks taken, for which
+    # the pool's shutdown and the workers would wait for ever.
+    finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     try:
         with workers_with_one_thread(import_main=any(b"__main__" in payload for payload in payloads)):
             waiting = {pool.submit(_work, payload): i for i, payload in enumerate(payloads)}
+            for future in waiting:
+                future.add_done_callback(finished.put)
         told_of = 0
         while waiting:
-            finished, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            steps = progress.value
+            with suppress(queue.Empty):
+                future = finished.get(timeout=0.1)
+                yield waiting.pop(future), future.result()
+            steps = progress.get_obj().value
             tick(steps - told_of)
             told_of = steps
-            for future in finished:
-                yield waiting.pop(future), future.result()
     except BrokenProcessPool:
         if started.value == 0:
             raise CannotSend("worker processes end before they have started") from None
@@ -224,7 +230,7 @@ def _importable_names() -> set[str]:
 
 @contextmanager
 def workers_with_one_thread(import_main: bool = False) -> Iterator[None]:
-    """While worker processes are started: one BLAS thread, and Ctrl-C is this process's business alone.
+    """Worker processes that are started meanwhile have one BLAS thread, and are shielded: see `shielding_children`.
 
     One thread each is faster than two threads in one process, and makes the numbers the same for any number of
     workers: how a product is cut into blocks, and so its rounding, depends on the number of threads. The libraries
@@ -234,22 +240,52 @@ def workers_with_one_thread(import_main: bool = False) -> Iterator[None]:
     names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     kept = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     main = sys.modules["__main__"]
     if not import_main:
         sys.modules["__main__"] = types.ModuleType("__main__")  # multiprocessing looks here for a file to import
     try:
-        yield
+        with shielding_children():
+            yield
     finally:
         sys.modules["__main__"] = main
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
         for name, value in kept.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def shielding_children() -> Iterator[None]:
+    """While processes are started: signals to this one wait, and the new ones do not get those of a terminal.
+
+    A process that is started must be told its work, so nothing may interrupt this. A terminal sends Ctrl-C and, when it
+    is closed, SIGHUP to all of its processes, but they are this one's business alone. That holds for Python's resource
+    tracker too, which otherwise dies of SIGHUP and is missed at the end.
+    """
+    from multiprocessing import resource_tracker
+
+    of_terminals = {getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)}
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in {*of_terminals, signal.SIGTERM}:
+            if callable(signal.getsignal(number)):  # and is not ignored, nor the end of this process
+                handlers[number] = signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        if hasattr(signal, "pthread_sigmask"):  # on Windows workers ignore Ctrl-C as soon as they have started
+            kept = signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals)
+            with suppress(OSError):  # no processes here: who needs them will say so
+                resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals)  # the tracker's start has let SIGINT through
+        yield
+    finally:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_SETMASK, kept)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class _Stopped(Exception):
@@ -262,7 +298,7 @@ _worker: dict[str, Any] = {}
 def _start_worker(
     shared: Any, shape: tuple[int, int], labels: np.ndarray, progress: Any, started: Any, stop: Any
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was started from a thread
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, where nothing shields it
     end_with_parent()
     with started.get_lock():
         started.value += 1

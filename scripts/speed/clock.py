@@ -10,13 +10,16 @@ from typing import Any, Self
 import numpy as np
 from tqdm import tqdm
 
+from scratchnet.lab.executors import shielding_children
+
 
 class Clock:
     """`seconds[key]` has one number a round. The progress bar counts `turns`, warm-ups included."""
 
     def __init__(self, turns: int) -> None:
         self.seconds: dict[str, list[float]] = {}
-        self.bar = tqdm(total=turns, disable=None, unit="run")
+        with shielding_children():
+            self.bar = tqdm(total=turns, disable=None, unit="run")
 
     def turn(self, key: str, label: str, work: Callable[[], Any]) -> Any:
         """Time `work()`; return its result."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from scratchnet.lab.executors import end_with_parent, workers_with_one_thread
+from scratchnet.lab.executors import end_with_parent, shielding_children, workers_with_one_thread
 
 TOGETHER = 600  # seconds that a process waits for the others, at most
 
@@ -37,7 +35,7 @@ class Workers:
         return (future.result() for future in futures)
 
     def _submit(self, work: Callable[..., Any], units: Iterable[tuple[Any, ...]]) -> list[Future[Any]]:
-        with workers_with_one_thread() if self.threads == 1 else _ignoring_ctrl_c():  # processes start in here
+        with workers_with_one_thread() if self.threads == 1 else shielding_children():  # processes start in here
             return [self.pool.submit(work, *unit) for unit in units]
 
     def __enter__(self) -> Self:
@@ -69,13 +67,3 @@ def _with_the_others(work: Callable[..., Any], *given: Any) -> Any:
         return work(*given)
     finally:
         _together.wait(TOGETHER)
-
-
-@contextmanager
-def _ignoring_ctrl_c() -> Iterator[None]:
-    """While worker processes are started: they inherit this, and Ctrl-C is then this process's business alone."""
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
