@@ -97,7 +97,9 @@ def test_a_round_of_the_lottery_starts_from_the_same_weights_and_prunes(dataset)
 def test_the_lottery_can_come_out_each_way(own, outcome):
     accuracy = wobbling([[own, 80, 80]] * 3)
     loss = wobbling([[1 - (own - 80) / 5, 1, 1]] * 3)
-    assert lottery.judge({"left": [100, 20, 10], "accuracy": accuracy, "loss": loss}).outcome == outcome
+    found = lottery.judge({"left": [100, 20, 10], "accuracy": accuracy, "loss": loss})
+    assert found.outcome == outcome
+    assert {len(row) for row in found.rows} == {6}
 
 
 def test_a_ticket_that_is_only_faster_is_not_told():

@@ -135,9 +135,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
     ]
     rows = [["left", *STARTS, *(f"loss, {start}" for start in STARTS[:2])]]
     for k in sorted({0, last // 2, last, *chosen.values()}):
-        cells = [plus_minus(accuracy[:, k, i]) for i in range(2)] + [
-            plus_minus(loss[:, k, i], "{:.3f}") for i in range(2)
-        ]
+        cells = [*(plus_minus(a) for a in accuracy[:, k].T), *(plus_minus(a, "{:.3f}") for a in loss[:, k, :2].T)]
         rows.append([f"{left[k]:.0f} %", *cells])
     return Finding(outcome, answer, panels, rows)
 
