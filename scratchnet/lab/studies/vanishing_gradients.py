@@ -174,7 +174,7 @@ STUDY = Study(
     layer of sigmoids has a mean output below {STUCK:g} while all others are above {OPEN:g}.""",
     measure=measure,
     judge=judge,
-    quick={"steps": 200, "seeds": 3},
+    quick={"steps": 100, "seeds": 3},
     remarks="""The gradients of the weights do not fade under either rule: between layers 5 and 2 their mean square
     changes by 2 to 4 % a layer. It is the product of the input's mean square, which falls from layer to layer under the
     heuristic rule, and of the gradient's, which falls in the other direction. So the rule costs tanh only 3 points of
