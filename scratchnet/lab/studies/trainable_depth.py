@@ -166,11 +166,11 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         {"without dropout": (depths, plain[edge]), f"with dropout {P:g}": (depths, dropped[some.index(squares[edge])])},
         log_x=True,
     )
-    rows = [["σ_w²", "6ξ_c", "measured depth", "with dropout", *(f"{d} layers, %" for d in depths)]]
+    rows = [["σ_w²", "6ξ_c", "measured", "with dropout", *(f"% at {d}" for d in depths[::2])]]
     for i, square in enumerate(squares):
         row = [f"{square:g}", f"{expected[i]:.0f}", plus_minus(measured[i], "{:.0f}")]
         row.append(plus_minus(less[some.index(square)], "{:.0f}") if square in some else "")
-        rows.append(row + [f"{accuracy:.0f}" for accuracy in plain[i].mean(axis=0)])
+        rows.append(row + [f"{accuracy:.0f}" for accuracy in plain[i].mean(axis=0)[::2]])
     return Finding(outcome, answer, [grid, frontier, at_edge], rows)
 
 

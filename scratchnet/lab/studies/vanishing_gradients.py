@@ -150,7 +150,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         {f"{act}, {rule}": (steps, seen[i, 0]) for act, seen in curves.items() for i, rule in enumerate(RULES)},
         levels={"blind guess": 10.0},
     )
-    rows = [["rule", "dY² factor a layer", "dW² factor a layer", "tanh, %", "sigmoid, %", "stuck, % of the time"]]
+    rows = [["rule", "dY² a layer", "dW² a layer", "tanh, %", "sigmoid, %", "stuck, %"]]
     for i, name in enumerate(RULES):
         by_weights = (start[1, i, :, 1] / start[1, i, :, -1]) ** (1 / (depth - 2))  # hidden layers of equal fans
         share = 100 * ((sigmoid[i, depth] < STUCK) & (sigmoid[i, 1:depth].min(axis=0) > OPEN)).mean(axis=-1)
