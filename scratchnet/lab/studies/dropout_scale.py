@@ -139,10 +139,11 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         )
         for i, p in enumerate(ps)
     ]
-    rows = [["dropout", "weights", "factor", "expected", *(f"{d} layers, %" for d in depths)]]
+    some = sorted({0, len(depths) // 2, len(depths) - 1})
+    rows = [["dropout", "weights", "factor", "expected", *(f"% at {depths[d]}" for d in some)]]
     for (i, p), (a, name) in product(enumerate(ps), enumerate(names)):
         row = [f"{p:g}", name, plus_minus(factor[i, a, 0], "{:.3f}"), f"{theory[i, a]:.3f}"]
-        rows.append(row + [plus_minus(accuracy[0, i, a, :, d]) for d in range(len(depths))])
+        rows.append(row + [plus_minus(accuracy[0, i, a, :, d]) for d in some])
     return Finding(outcome, answer, [signal, *trainings], rows)
 
 

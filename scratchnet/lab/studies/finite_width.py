@@ -156,9 +156,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
             levels={"blind guess": float(np.log(10))},
         ),
     ]
-    rows = [
-        ["widths", "mean factor", f"Σ 1/width, {depth} layers", "variance/Σ", *(f"start, {d} layers" for d in trained)]
-    ]
+    rows = [["widths", "factor", "Σ 1/width", "variance/Σ", *(f"start, {d}" for d in trained)]]
     for i, name in enumerate(kinds):
         row = [name, f"{factor[i]:.3f}", f"{sums[i, -1]:.2f}", f"{slope[i]:.2f}"]
         rows.append(row + [plus_minus(steps[i, d], "{:.0f}") if i < len(widths) else "" for d in range(len(trained))])

@@ -68,8 +68,9 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         outcome = Outcome.HELD if later.established else Outcome.UNDECIDED
     answer = (
         f"With SGD, {depths[0]} layers reach {he.mean():.0f} % from 2/n_in and {lecun.mean():.0f} % from 1/n_in, "
-        f"{depths[1]} layers {he_deep.mean():.0f} and {lecun_deep.mean():.0f} %; with Adam, {depths[1]} layers "
-        f"{accuracy[1, 1, 0].mean():.0f} and {accuracy[1, 1, 1].mean():.0f} %."
+        f"{depths[1]} layers {he_deep.mean():.0f} and {lecun_deep.mean():.0f} % (the best of {lecun_deep.size} seeds "
+        f"{lecun_deep.max():.0f} %); with Adam, {depths[1]} layers {accuracy[1, 1, 0].mean():.0f} and "
+        f"{accuracy[1, 1, 1].mean():.0f} %."
     )
     x = TOGETHER * (np.arange(loss.shape[-1]) + 1)
     panels = [
@@ -78,7 +79,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
             "Step",
             f"Training loss, the mean of {TOGETHER} batches",
             {f"Var w = {arm.label}": (x, loss[o, d, a]) for a, arm in enumerate(ARMS)},
-            levels={"blind guess": float(np.log(10))},
+            levels={"blind guess": float(np.log(10))} if optimizer == "SGD" else {},
         )
         for o, optimizer in enumerate(OPTIMIZERS)
         for d, depth in enumerate(depths)
@@ -104,5 +105,10 @@ STUDY = Study(
     test). If it is only this difference that is not established, it cannot be told.""",
     measure=measure,
     judge=judge,
-    quick={"seeds": 3, "images": 10_000},
+    quick={"seeds": 3, "images": 4_000},
+    remarks="""Four of five seeds do what the paper says. In the fifth, 30 layers from 1/n_in begin to learn in the
+    second epoch, and reach 26 %. So they do not stall for good, they start late, at a time that differs from draw to
+    draw: in five epochs, or 2,400 steps, the loss of two of the five falls below 1.5, after 1,120 and 1,200, and they
+    reach 75 and 63 %; the other three are still at 2.30. Adam, whose step does not depend on the size of a gradient,
+    starts within 150 steps from 1/n_in, and ends 11 points behind 2/n_in with 22 layers and 4 with 30.""",
 )

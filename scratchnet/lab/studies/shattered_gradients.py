@@ -133,9 +133,10 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
             | {f"looks linear, {deepest} layers": (lags, along["looks linear"][:, -1])},
         ),
     ]
-    rows = [["start", *(f"{d} layers" for d in depths), "factor, 1–6 layers", f"{numbers['trained'][0]} trained, %"]]
+    some = np.unique(np.linspace(0, len(depths) - 1, 5).astype(int))
+    rows = [["start", *(f"L = {depths[d]}" for d in some), "factor", "trained, %"]]
     for i, (name, p) in enumerate(pairs.items()):
-        cells = [f"{correlation:.3f}" for correlation in p.mean(axis=0)]
+        cells = [f"{correlation:.3f}" for correlation in p.mean(axis=0)[some]]
         rows.append([name, *cells, plus_minus(rate[name], "{:.2f}"), plus_minus(accuracy[i])])
     return Finding(outcome, answer, panels, rows)
 

@@ -162,16 +162,15 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
     at_edge = Lines(
         f"At the edge of chaos, σ_w² = {squares[edge]:g}",
         "Hidden layers",
-        "Validation accuracy, %",
+        "Validation accuracy, % (chance: 10)",
         {"without dropout": (depths, plain[edge]), f"with dropout {P:g}": (depths, dropped[some.index(squares[edge])])},
         log_x=True,
-        levels={"blind guess": 10.0},
     )
-    rows = [["σ_w²", "6ξ_c", "measured depth", "with dropout", *(f"{d} layers, %" for d in depths)]]
+    rows = [["σ_w²", "6ξ_c", "measured", "with dropout", *(f"% at {d}" for d in depths[::2])]]
     for i, square in enumerate(squares):
         row = [f"{square:g}", f"{expected[i]:.0f}", plus_minus(measured[i], "{:.0f}")]
         row.append(plus_minus(less[some.index(square)], "{:.0f}") if square in some else "")
-        rows.append(row + [f"{accuracy:.0f}" for accuracy in plain[i].mean(axis=0)])
+        rows.append(row + [f"{accuracy:.0f}" for accuracy in plain[i].mean(axis=0)[::2]])
     return Finding(outcome, answer, [grid, frontier, at_edge], rows)
 
 
@@ -197,6 +196,12 @@ STUDY = Study(
         "some": (1.75,),
         "depths": (10, 22, 50),
         "seeds": 3,
-        "images": 7_500,
+        "images": 5_000,
     },
+    remarks="""Of 6ξ_c, the networks can use 70 to 100 %. With dropout the same theory, with 1/(1 − p) on the second
+    moment of one input and not on the product of two, has a fixed point below 1 for every σ_w²: 6ξ_c is 29, 41 and 34
+    for σ_w² = 1.25, 1.75 and 3, and the measured depths are 20, 27 and 22, about two thirds of it. "To any depth" on
+    the edge of chaos is more than was seen: from 50 to 100 layers the accuracy falls from 70 to 39 %. There the rate
+    decides as well: at 0.01 and 0.03 instead of 0.003, in one seed and a slightly shorter training, 100 layers on the
+    edge learned nothing, while 40 layers reached 71 and 69 %.""",
 )
