@@ -155,5 +155,8 @@ STUDY = Study(
     not hold if one is the other way round, or none is established.""",
     measure=measure,
     judge=judge,
+    remarks="""Size explains little of it: pruning keeps large weights, so new ones are smaller, but new weights
+    that are made as large as the network's own in each layer gain half a point, and some 2.5 points are left. Down
+    to 17 % of its weights the network becomes better by losing them.""",
     quick={"rounds": 9, "seeds": 3, "images": 4_000, "epochs": 1},
 )
