@@ -53,10 +53,10 @@ def measure(
 
 def judge(numbers: Mapping[str, Any]) -> Finding:
     accuracy, claimed = np.asarray(numbers["accuracy"]), len(CLAIMED)
-    best = accuracy.mean(axis=-1).argmax(axis=-1)  # the start with the best mean, for each activation
-    ahead = np.take_along_axis(accuracy, best[:, None, None], axis=1)[:, 0]
-    behind = ahead[:, None] - accuracy  # (activations, starts, seeds): points behind the best start
-    near = {(name, "near"): BEHIND - behind[a, 0] for a, name in enumerate(CLAIMED)}
+    mean = accuracy.mean(axis=-1)  # (activations, starts)
+    rival = mean[:, 1:].argmax(axis=-1) + 1  # the best of the other starts, for each activation
+    behind = np.array([accuracy[a, r] - accuracy[a, 0] for a, r in enumerate(rival)])  # (activations, seeds), points
+    near = {(name, "near"): BEHIND - behind[a] for a, name in enumerate(CLAIMED)}
     learns = {(name, "learns"): accuracy[a, 0] - LEARNS for a, name in enumerate(CLAIMED)}
     found = verdicts(near | learns)
     if any(verdict.established and verdict.difference.mean < 0 for verdict in found.values()):
@@ -65,11 +65,12 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
         outcome = Outcome.HELD
     else:
         outcome = Outcome.UNDECIDED
-    fails = (behind.mean(axis=-1) > BEHIND) | (accuracy.mean(axis=-1) < LEARNS)  # (activations, starts)
+    fails = (mean < mean.max(axis=-1, keepdims=True) - BEHIND) | (mean < LEARNS)
     others = fails[:, 1:].sum(axis=0)
-    lag = behind[:claimed, 0].mean(axis=-1)
+    lag = float(behind[:claimed].mean(axis=-1).max())
+    rank = "the best" if lag <= 0 else f"{lag:.1f} points or less behind the best"
     answer = (
-        f"LSUV is {max(lag):.1f} points or less behind the best of {len(STARTS)} starts with {', '.join(CLAIMED)}. "
+        f"With {', '.join(CLAIMED)}, LSUV is {rank} of {len(STARTS)} starts. "
         f"Of {len(ACTIVATIONS)} activations it fails with {fails[:, 0].sum()}, and the other starts with "
         f"{min(others)} to {max(others)}."
     )
@@ -98,10 +99,15 @@ STUDY = Study(
     starts: LSUV, the general rule U(±1/√n_in), Glorot's, He's and orthogonal weights. With ReLU, leaky ReLU (slope ⅓)
     and tanh, of which the paper speaks, and with GELU and sigmoid.""",
     rule=f"""It holds if, for each of ReLU, leaky ReLU and tanh, LSUV learns (more than {LEARNS:g} %) and is less than
-    {BEHIND:g} points behind the best of the five starts, all of it established over the seeds (paired Student's tests
-    with Holm's correction). It does not hold if the contrary of any of this is established. The other activations are
-    shown and not judged.""",
+    {BEHIND:g} points behind the best of the four other starts, all of it established over the seeds (paired Student's
+    tests with Holm's correction). It does not hold if the contrary of any of this is established. The other activations
+    are shown and not judged.""",
     measure=measure,
     judge=judge,
+    remarks="""LSUV has the best mean with all five activations, but He's start is within 1.6 points with the first
+    four, and fails as rarely: its gain √2 is right for ReLU, and not far from the 1.59 that keeps a signal of tanh. The
+    general rule fails everywhere at this depth. With sigmoid no start learns in one epoch; LSUV, at 20 %, is the only
+    one that leaves a blind guess behind. (The rule of the first run compared LSUV with the best of all five, which was
+    LSUV itself. It says "the others" since; the outcome is the same.)""",
     quick={"depth": 12, "width": 32, "seeds": 3, "images": 10_000},
 )

@@ -141,17 +141,18 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
     more = "at least " * bool((deepest[nearest] >= steps).any())
     answer = (
         f"With {depths[-1]} layers, tanh with orthogonal weights is near isometry and learns in "
-        f"{deepest[isometric].mean():.0f} steps; the next, {nearest}, takes {more}{deepest[nearest].mean():.0f}."
+        f"{deepest[isometric].mean():.0f} steps; the next, {nearest.replace(', ', ' with ')} ones, takes "
+        f"{more}{deepest[nearest].mean():.0f}."
     )
     shown = {}
     for name, s in squares.items():
         ordered = np.sqrt(np.sort(s, axis=-1).mean(axis=1)[:, ::-1])  # (seeds, width): the largest first
-        shown[name] = (np.arange(1, ordered.shape[-1] + 1), np.maximum(ordered, SMALLEST))
+        shown[name] = (np.arange(1, ordered.shape[-1] + 1), np.where(ordered > SMALLEST, ordered, np.nan))
     panels = [
         Lines(
             f"Singular values of ∂Y/∂X, {depths[-1]} layers",
             "The k-th largest",
-            f"Size, or {SMALLEST:g} where smaller",
+            "Size",
             shown,
             log_y=True,
             levels={"1": 1.0},
@@ -197,5 +198,8 @@ STUDY = Study(
     with the steps that were made.""",
     measure=measure,
     judge=judge,
+    remarks="""The spreads agree with the theory for wide networks. Which start comes second is not a matter of the
+    spread alone: tanh with Gaussian weights and ReLU with orthogonal ones have nearly the same, and ReLU takes 1.6
+    times as long. With 8 layers the four are much closer to each other. A network that is not there counts as 500.""",
     quick={"depths": (4, 16), "width": 50, "q": 1 / 16, "seeds": 3, "steps": 150},
 )

@@ -214,6 +214,7 @@ def judge(numbers: Mapping[str, Any]) -> Finding:
                 f"{p}, {name} layer": (widths, np.asarray(numbers["moved"][p])[..., layer])
                 for p in loss
                 for layer, name in enumerate(names)
+                if layer > 0
             },
             log_x=True,
             log_y=True,
@@ -249,5 +250,11 @@ STUDY = Study(
     of the usual one), nothing can be told.""",
     measure=measure,
     judge=judge,
+    remarks="""Our µP passes the coordinate check. Its best rate rises from width 64 to 256 and then stays, at 2^−6.8,
+    2^−6.8 and 2^−6.7, while the usual one's falls by about half with each doubling from 512 on. But µP's minimum is so
+    flat that five seeds do not tell a rise of a factor 1.8 from one of 2. What one wants from it is there: the rate
+    that is best for 64 units, 2^−8, costs 1024 units 0.005 of loss in µP, and 0.035 in the usual parametrization. Yet
+    at its own best rate the usual network of 1024 units has the lower loss, 0.486 against 0.512, with each of the five
+    seeds: µP makes the small network's rate right, and not the large network's result better.""",
     quick={"widths": (64, 256), "rates": RATES[::2], "seeds": 3, "steps": 60},
 )
