@@ -59,6 +59,12 @@ def test_a_pair_with_kinks_away_from_0():
         assert math.isclose(pair_expectation(lambda z: (z > 1) * 1.0, c, kinks=[1.0]), both, rel_tol=1e-6)
 
 
+def test_a_pair_that_is_opposite_has_kinks_on_both_sides():
+    """P(z > −1 and −z > −1) = P(|z| < 1)."""
+    found = pair_expectation(lambda z: (z > -1) * 1.0, -1.0, kinks=[-1.0])
+    assert math.isclose(found, math.erf(1 / math.sqrt(2)), rel_tol=1e-12)
+
+
 @pytest.mark.parametrize("phi", [Tanh(), Sigmoid(), ELU(), GELU(), SiLU()], ids=lambda phi: type(phi).__name__)
 def test_a_pair_of_other_activations_is_the_mean_of_a_large_sample(phi, rng):
     a, b = rng.normal(size=(2, 1_000_000))
@@ -74,6 +80,7 @@ def test_a_correlation_beyond_1_is_refused():
 
 def test_moments_of_a_signal_that_vanishes_are_the_limits():
     assert slope_moment(ReLU(), 0) == pytest.approx(0.5, rel=1e-12)
+    assert slope_moment(lambda x: np.maximum(x, 0), 0) == pytest.approx(0.5, rel=1e-9)  # differences look away from 0
     assert slope_moment(LeakyReLU(0.2), 0) == pytest.approx((1 + 0.2**2) / 2, rel=1e-12)
     assert slope_moment(Tanh(), 0) == pytest.approx(1, rel=1e-12)
     assert second_moment(ReLU(), 0) == 0
