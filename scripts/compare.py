@@ -23,7 +23,6 @@ import cli
 import numpy as np
 from lesson import COMPARISONS
 
-from scratchnet import init
 from scratchnet.backend import describe
 from scratchnet.data import Dataset, load
 from scratchnet.files import must_be_writable, replacing, set_aside
@@ -108,14 +107,10 @@ def main() -> int:
 
 
 def listed() -> str:
-    """The names that the command line knows."""
-    lines = [f"{c.key:20}{c.title}: {', '.join(arm.label for arm in c.arms)}" for c in COMPARISONS]
-    known = {
-        "--arms": [*init.SCHEMES, *init.PREPARATIONS],
-        "--activation": parts.ACTIVATIONS,
-        "--optimizer": parts.OPTIMIZERS,
-    }
-    return "\n".join([*lines, *(f"{option:20}{', '.join(names)}, or FILE.py:NAME" for option, names in known.items())])
+    """The names that the command line knows, and what they stand for."""
+    from listing import listing
+
+    return listing(COMPARISONS, {"--activation": parts.ACTIVATIONS, "--optimizer": parts.OPTIMIZERS})
 
 
 # --- tables and figures ---------------------------------------------------------------------------------------
@@ -153,7 +148,7 @@ def show(
 
     if aside := set_aside(args.out, OUTPUTS):
         cli.complain(f"an earlier run's files are now in {aside}")
-    found = results(chosen, runs, dataset, settings, judgement, complete=complete, command=sys.argv)
+    found = results(chosen, runs, dataset, settings, judgement, quick=args.quick, complete=complete, command=sys.argv)
     write_json(args.out / "results.json", found)
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from scratchnet import init
+
 SCRIPT = "scripts/compare.py"
 FIGURES = {"samples.png", "uniform-distribution.png", "normal-distribution.png"}
 COMPARISONS = ["zeros-vs-ones", "uniform-baseline", "centered-vs-rule", "uniform-vs-normal", "defaults"]
@@ -131,15 +133,40 @@ def test_without_network_it_does_its_job_on_the_stand_in_and_says_so_everywhere(
     assert (dataset["name"], dataset["stand_in"]) == ("synthetic", True)
 
 
+def listed(text):
+    """Name → what `--list` says of it; a name of an initialization stands two columns to the right."""
+    entries = {}
+    for line in text.splitlines():
+        assert len(line) <= 80
+        if name := line[:20].strip():
+            entries[name] = line[20:]
+            last = name
+        else:
+            entries[last] += " " + line.strip()
+    return entries
+
+
 def test_list_prints_the_comparisons_and_all_parts_and_trains_nothing(python, tmp_path):
     done = python(SCRIPT, "--list", "--out", tmp_path / "out")
     assert done.returncode == 0
-    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert list(lines) == [*COMPARISONS, "--arms", "--activation", "--optimizer"]
-    assert {"he_normal", "lsuv", "looks_linear"} <= set(lines["--arms"].split(", "))
-    assert {"relu", "gelu", "prelu"} <= set(lines["--activation"].split(", "))
-    assert lines["--optimizer"] == "adam, sgd, momentum, or FILE.py:NAME"
+    said = listed(done.stdout)
+    assert {*COMPARISONS, *init.SCHEMES, *init.PREPARATIONS} <= said.keys()
+    assert {"relu", "gelu", "prelu"} <= set(said["--activation"].split(", "))
+    assert said["--optimizer"] == "adam, sgd, momentum, or FILE.py:NAME"
     assert not (tmp_path / "out").exists()
+
+
+def test_list_has_a_formula_for_each_initialization_and_says_which_names_mean_the_same(python):
+    said = listed(python(SCRIPT, "--list").stdout)
+    assert said["rule_normal"] == "N(0, 1/n_in)"
+    assert said["lecun_normal"] == said["variance_scaling"] == "N(0, 1/n_in): the same as rule_normal"
+    assert said["edge_of_chaos"].endswith(": the same as he_normal")
+    assert said["keras_dense"].endswith(": the same as glorot_uniform")
+    assert said["torch_linear"] == "U(±1/√n_in): the weights of rule_uniform, and random biases"
+    assert said["zero"].endswith(": the same as identity where n_in ≥ n_out")
+    assert said["lsuv"].startswith("Layer-sequential unit variance")
+    count = len(init.SCHEMES) + len(init.PREPARATIONS)
+    assert said["--arms"].startswith(f"{count} names of {count - 4} initializations")
 
 
 # --- settings and parts ---------------------------------------------------------------------------------------

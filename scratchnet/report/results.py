@@ -27,6 +27,7 @@ def results(
     settings: Settings,
     judgement: Mapping[Pair, Verdict],
     *,
+    quick: bool = False,
     complete: bool = True,
     command: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def results(
     held_out = round(len(dataset.images) * settings.validation)
     return {
         "complete": complete,
+        "quick": quick,
         "command": list(command),
         "dataset": {
             "name": dataset.name,
