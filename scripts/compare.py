@@ -145,6 +145,10 @@ def show(
         for sentence in verdicts(comparison, judgement):
             text.append(textwrap.fill(sentence, 80, initial_indent="  → ", subsequent_indent="    "))
     text += ["", explanation(judgement, len(seeds))]
+    if args.quick:
+        text.append(
+            f"After {settings.steps(len(dataset.images))} steps: an early lead may be gone after a whole training."
+        )
 
     if aside := set_aside(args.out, OUTPUTS):
         cli.complain(f"an earlier run's files are now in {aside}")

@@ -158,6 +158,13 @@ def test_a_difference_that_is_there_is_found(rng, arms, seeds, better, least):
     assert verdict_rates.found(arms, seeds, better, 200, rng) >= least
 
 
+@pytest.mark.parametrize(("arms", "seeds"), [(2, 5), (2, 10), (4, 10)])
+def test_a_difference_of_half_a_point_is_seldom_said_to_be_less(rng, arms, seeds):
+    repeats = 300
+    rate = verdict_rates.dismissed(arms, seeds, repeats, rng)
+    assert rate <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
+
+
 # --- tables and results.json ------------------------------------------------------------------------------------
 
 
