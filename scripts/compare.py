@@ -23,7 +23,6 @@ import cli
 import numpy as np
 from lesson import COMPARISONS
 
-from scratchnet import init
 from scratchnet.backend import describe
 from scratchnet.data import Dataset, load
 from scratchnet.files import must_be_writable, replacing, set_aside
@@ -136,16 +135,16 @@ def main() -> int:
 
 
 def listed() -> str:
-    """The names that the command line knows."""
-    lines = [f"{c.key:20}{c.title}: {', '.join(arm.label for arm in c.arms)}" for c in COMPARISONS]
+    """The names that the command line knows, and what they stand for."""
+    from listing import listing
+
     known = {
-        "--arms": [*init.SCHEMES, *init.PREPARATIONS],
         "--activation": parts.ACTIVATIONS,
         "--normalization": ["none", *parts.NORMALIZATIONS],
         "--network": parts.NETWORKS,
         "--optimizer": parts.OPTIMIZERS,
     }
-    return "\n".join([*lines, *(f"{option:20}{', '.join(names)}, or FILE.py:NAME" for option, names in known.items())])
+    return listing(COMPARISONS, known)
 
 
 # --- tables and figures ---------------------------------------------------------------------------------------
@@ -189,10 +188,24 @@ def show(
         said = f"Accuracy with each learning rate on {share}, set aside for choosing; each seed takes its own best."
         text += ["", textwrap.fill(said, 80), chosen_rates(choice, arms)]
         text += [textwrap.fill(sentence, 80) for sentence in ends(choice, arms)]
+    if args.quick:
+        text.append(
+            f"After {settings.steps(len(dataset.images))} steps: an early lead may be gone after a whole training."
+        )
 
     if aside := set_aside(args.out, OUTPUTS):
         cli.complain(f"an earlier run's files are now in {aside}")
-    found = results(chosen, runs, dataset, settings, judgement, complete=complete, command=sys.argv, choice=choice)
+    found = results(
+        chosen,
+        runs,
+        dataset,
+        settings,
+        judgement,
+        quick=args.quick,
+        complete=complete,
+        command=sys.argv,
+        choice=choice,
+    )
     write_json(args.out / "results.json", found)
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from scratchnet import init
+
 SCRIPT = "scripts/compare.py"
 FIGURES = {"samples.png", "uniform-distribution.png", "normal-distribution.png"}
 COMPARISONS = ["zeros-vs-ones", "uniform-baseline", "centered-vs-rule", "uniform-vs-normal", "defaults"]
@@ -52,6 +54,7 @@ def test_quick_makes_a_table_and_a_verdict_of_every_comparison_and_all_figures(q
 
 def test_quick_says_that_it_is_no_more_than_a_look(quick):
     assert "a quick look at 20,000 images" in " ".join(quick[0].stdout.split())
+    assert "After 160 steps: an early lead may be gone after a whole training." in quick[0].stdout
 
 
 def test_what_is_not_a_result_goes_to_stderr_and_a_pipe_sees_no_progress_bar(quick):
@@ -99,10 +102,13 @@ def test_the_lessons_order_of_initializations_shows_even_at_a_glance(quick):
     assert accuracy["zeros"] < 0.2
     assert accuracy["ones"] < 0.3
     assert min(accuracy["rule_uniform"], accuracy["rule_normal"], accuracy["torch_linear"]) > 0.55
+    [comparison] = [c for c in quick[2]["comparisons"] if c["key"] == "centered-vs-rule"]
+    assert comparison["verdicts"][0].startswith("General rule, uniform is ahead of Centered [−0.5, 0.5) by ")
 
 
 def test_a_named_comparison_is_run_alone_and_an_earlier_run_is_kept(tmp_path, python, dataset):
     for batch_size in (100, 200):
+        (tmp_path / "zeros-vs-ones.png").write_bytes(b"of a run with more comparisons")
         done = python(
             *(SCRIPT, "uniform-baseline", *SMALL, "--dataset", dataset.name),
             *("--batch-size", batch_size, "--first-batches", 10, "--out", tmp_path),
@@ -113,8 +119,9 @@ def test_a_named_comparison_is_run_alone_and_an_earlier_run_is_kept(tmp_path, py
     assert sorted(s["batch_size"] for s in settings) == [100, 200]
     names = FIGURES | {"uniform-baseline.png", "results.json", "tables.txt"}
     assert {p.name for p in tmp_path.iterdir()} == names | {"earlier"}
-    [earlier] = (tmp_path / "earlier").iterdir()
-    assert {p.name for p in earlier.iterdir()} == names
+    first, second = sorted(tmp_path.glob("earlier/*"), key=lambda folder: len(list(folder.iterdir())))
+    assert {p.name for p in first.iterdir()} == {"zeros-vs-ones.png"}
+    assert {p.name for p in second.iterdir()} == names | {"zeros-vs-ones.png"}
 
 
 def test_without_network_it_does_its_job_on_the_stand_in_and_says_so_everywhere(tmp_path, python):
@@ -132,17 +139,42 @@ def test_without_network_it_does_its_job_on_the_stand_in_and_says_so_everywhere(
     assert (dataset["name"], dataset["stand_in"]) == ("synthetic", True)
 
 
+def listed(text):
+    """Name → what `--list` says of it; a name of an initialization stands two columns to the right."""
+    entries = {}
+    for line in text.splitlines():
+        assert len(line) <= 80
+        if name := line[:20].strip():
+            entries[name] = line[20:]
+            last = name
+        else:
+            entries[last] += " " + line.strip()
+    return entries
+
+
 def test_list_prints_the_comparisons_and_all_parts_and_trains_nothing(python, tmp_path):
     done = python(SCRIPT, "--list", "--out", tmp_path / "out")
     assert done.returncode == 0
-    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert list(lines) == [*COMPARISONS, "--arms", "--activation", "--normalization", "--network", "--optimizer"]
-    assert {"he_normal", "lsuv", "looks_linear"} <= set(lines["--arms"].split(", "))
-    assert {"relu", "gelu", "prelu"} <= set(lines["--activation"].split(", "))
-    assert lines["--normalization"] == "none, layer, batch, or FILE.py:NAME"
-    assert lines["--network"] == "mlp, residual_mlp, or FILE.py:NAME"
-    assert lines["--optimizer"] == "adam, sgd, momentum, or FILE.py:NAME"
+    said = listed(done.stdout)
+    assert {*COMPARISONS, *init.SCHEMES, *init.PREPARATIONS} <= said.keys()
+    assert {"relu", "gelu", "prelu"} <= set(said["--activation"].split(", "))
+    assert said["--normalization"] == "none, layer, batch, or FILE.py:NAME"
+    assert said["--network"] == "mlp, residual_mlp, or FILE.py:NAME"
+    assert said["--optimizer"] == "adam, sgd, momentum, or FILE.py:NAME"
     assert not (tmp_path / "out").exists()
+
+
+def test_list_has_a_formula_for_each_initialization_and_says_which_names_mean_the_same(python):
+    said = listed(python(SCRIPT, "--list").stdout)
+    assert said["rule_normal"] == "N(0, 1/n_in)"
+    assert said["lecun_normal"] == said["variance_scaling"] == "N(0, 1/n_in): the same as rule_normal"
+    assert said["edge_of_chaos"].endswith(": the same as he_normal")
+    assert said["keras_dense"].endswith(": the same as glorot_uniform")
+    assert said["torch_linear"] == "U(±1/√n_in): the weights of rule_uniform, and random biases"
+    assert said["zero"].endswith(": the same as identity where n_in ≥ n_out")
+    assert said["lsuv"].startswith("Layer-sequential unit variance")
+    count = len(init.SCHEMES) + len(init.PREPARATIONS)
+    assert said["--arms"].startswith(f"{count} names of {count - 4} initializations")
 
 
 # --- settings and parts ---------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ import pytest
 from conftest import ROOT
 from http_server import http_server
 
-from scratchnet.data import fashion_mnist
-from scratchnet.data.fashion_mnist import FILES, FashionMNISTUnavailable, File, data_folder, load, obtain
+from scratchnet.data import dataset, fashion_mnist
+from scratchnet.data.fashion_mnist import FILES, FashionMNISTUnavailable, File, NoSuchFolder, data_folder, load, obtain
 from scratchnet.data.idx import write_idx
 
 
@@ -431,6 +431,20 @@ def test_the_folder_is_the_argument_else_the_variable_else_the_cache(tmp_path, m
     assert data_folder() == tmp_path / "local" / "scratchnet"
 
 
+@pytest.mark.parametrize("named_by", ["--data-dir", "SCRATCHNET_DATA"])
+@pytest.mark.parametrize("kind", ["nothing", "a file"])
+def test_a_folder_that_is_named_and_does_not_exist_is_refused_and_not_created(tmp_path, monkeypatch, named_by, kind):
+    """It may be mistyped: a new folder there would hide that. "auto" does not take the stand-in instead."""
+    folder = tmp_path / "mistyped"
+    if kind == "a file":
+        folder.write_text("")
+    monkeypatch.setenv("SCRATCHNET_DATA", str(folder if named_by == "SCRATCHNET_DATA" else tmp_path))
+    for name in ("auto", "fashion-mnist"):
+        with pytest.raises(NoSuchFolder, match=f"there is no folder .*mistyped, named by {named_by}: check the path"):
+            dataset.load(name, folder if named_by == "--data-dir" else None)
+    assert folder.exists() == (kind == "a file")
+
+
 def test_the_variable_scratchnet_mirror_replaces_the_mirrors(tmp_path, monkeypatch):
     with http_server({}, web.answer(404)) as one, http_server({}, web.answer(410)) as two:
         monkeypatch.setenv("SCRATCHNET_MIRROR", f"{one.url} {two.url.rstrip('/')}")
@@ -445,8 +459,8 @@ def test_the_variable_scratchnet_mirror_replaces_the_mirrors(tmp_path, monkeypat
 
 def test_without_mirrors_no_request_is_made_and_no_folder_is_created(tmp_path):
     with pytest.raises(FashionMNISTUnavailable, match=r"no mirrors were given\."):
-        load(tmp_path / "nowhere", mirrors=())
-    assert not (tmp_path / "nowhere").exists()
+        load(tmp_path, mirrors=())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):

@@ -143,6 +143,29 @@ def test_a_thin_line_marks_the_loss_of_a_blind_guess_where_it_is_within_the_scal
         assert "blind" not in "".join(text.get_text() for text in axes.texts)
 
 
+@pytest.mark.parametrize(("last", "shown"), [(11, True), (22, True), (300, False)])
+def test_a_logarithmic_scale_reaches_down_to_the_blind_guess_where_that_is_near(last, shown):
+    """U[0, 1) ends at a loss of 11 on average: whether that is better than guessing is what one wants to see."""
+    falling = np.geomspace(80_000, last, 90) * np.ones((3, 1))
+    axes = drawn(plots.losses("t", {"U[0, 1)": falling}, dataset="x"))
+    assert axes.get_yscale() == "log"
+    assert (axes.get_ylim()[0] < math.log(10)) == shown
+
+
+def test_thousands_have_commas_on_a_linear_scale_and_beside_a_line():
+    figure = plots.losses("t", {"arm": np.linspace(100_000, 27_817, 90) * np.ones((3, 1))}, dataset="x")
+    figure.draw_without_rendering()
+    axes = drawn(figure)
+    assert "100,000" in [label.get_text() for label in axes.get_yticklabels()]
+    assert "mean 63,908  arm" in [text.get_text() for text in axes.texts]
+
+
+def test_the_note_says_what_the_points_of_an_answer_are():
+    note = plots.losses("t", curves(1), dataset="x", answer="A is ahead of B by 5.45 points.").get_supxlabel()
+    assert "points: validation accuracy" in note
+    assert "points" not in plots.losses("t", curves(1), dataset="x").get_supxlabel()
+
+
 @pytest.mark.parametrize("steps", [40, 3 * LAST])
 @pytest.mark.parametrize("levels", [(1.0, 1.001, 1.002, 1.5), (2.3, 2000.0), (0.5,) * 7, (1, 2, 3, 4, 9, 9e4, 1e5)])
 def test_labels_stand_on_the_right_and_neither_overlap_nor_leave_the_figure(rng, levels, steps):

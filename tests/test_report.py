@@ -13,7 +13,7 @@ from scratchnet import init
 from scratchnet.lab.comparison import blind_accuracy
 from scratchnet.lab.experiment import Arm, Run, Settings, train_stack
 from scratchnet.report.results import results, write_json
-from scratchnet.report.tables import Comparison, judged, last_loss, table, verdicts
+from scratchnet.report.tables import Comparison, explanation, judged, last_loss, table, verdicts
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import verdict_rates
@@ -60,7 +60,7 @@ def test_a_difference_below_half_a_point_is_called_small():
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_one_or_two_seeds_are_too_few_for_a_verdict(seeds):
     sentence = verdict((0.5, 0.51)[:seeds], (0.9, 0.92)[:seeds])
-    assert sentence.startswith("Arm A and Arm B: -40")
+    assert sentence.startswith("Arm A and Arm B: −40")
     assert sentence.endswith("a verdict needs at least 3 seeds.")
 
 
@@ -72,6 +72,28 @@ def test_a_single_arm_is_compared_with_always_naming_the_commonest_class():
     assert sentence.startswith("Arm A is ahead of always naming the commonest class by 34.93 points")
     [sentence] = verdicts(alone, judged([alone], {"a": runs("a", *blind)}, blind))
     assert "differ by less than half a point: 0.00 points" in sentence
+
+
+def test_a_sentence_that_starts_with_the_blind_guess_has_a_capital_and_a_minus_is_a_minus():
+    alone = Comparison("a", "A", (A,), {})
+    [sentence] = verdicts(alone, judged([alone], {"a": runs("a", 0.10, 0.10, 0.08)}, [0.10, 0.11, 0.10]))
+    assert sentence.startswith("Always naming the commonest class and Arm A cannot be told apart: 1.00 points (−1.48 ")
+
+
+def test_equal_shares_that_were_computed_in_two_ways_are_equal():
+    """0.1 + 0.2 is not 0.3: without rounding, the same 5e-15 for each seed would be certain, with p = 0."""
+    both = {"a": runs("a", *[0.1 + 0.2] * 3), "b": runs("b", *[0.3] * 3)}
+    assert judged([PAIR], both)["a", "b"].p == 1
+
+
+def test_what_the_verdicts_mean_is_said_in_80_columns():
+    both = {"a": runs("a", 0.1, 0.2, 0.4), "b": runs("b", 0.3, 0.5, 0.4)}
+    judgement = judged([PAIR], both)
+    for count in (1, 250):
+        many = {(str(i), "b"): judgement["a", "b"] for i in range(count)}
+        for seeds in (1, 2, 3, 10, 1000):
+            assert max(map(len, explanation(many, seeds).splitlines())) <= 80, explanation(many, seeds)
+    assert 'a wrong "ahead" among these 250 verdicts is' in explanation(many, 10)
 
 
 def test_zeros_is_not_ahead_of_a_guess_that_names_the_commonest_class(dataset):
@@ -136,18 +158,26 @@ def test_a_difference_that_is_there_is_found(rng, arms, seeds, better, least):
     assert verdict_rates.found(arms, seeds, better, 200, rng) >= least
 
 
+@pytest.mark.parametrize(("arms", "seeds"), [(2, 5), (2, 10), (4, 10)])
+def test_a_difference_of_half_a_point_is_seldom_said_to_be_less(rng, arms, seeds):
+    repeats = 300
+    rate = verdict_rates.dismissed(arms, seeds, repeats, rng)
+    assert rate <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
+
+
 # --- tables and results.json ------------------------------------------------------------------------------------
 
 
 def test_the_table_is_in_the_lessons_terms_with_what_the_lesson_reported():
     text = table(PAIR, {"a": runs("a", 0.09, 0.11), "b": runs("b", 0.5, 0.6, losses=(1.0, math.inf))})
-    head, first, second = text.splitlines()
+    head, first, second, below = text.splitlines()
     assert head.split("  ")[-2:] == ["lesson", "its loss"] or head.endswith("its loss")
     assert "10.00 ± 1.41 %" in first
     assert "1.500 ± 0.000" in first  # the mean of the last batches: there are two
     assert "9.475 %" in first
     assert "2.304" in first
-    assert "diverged in 2 of 2 seeds" in second
+    assert "55.00 ± 7.07 %" in second
+    assert below == "  diverged in 2 of 2 seeds"
 
 
 def test_results_are_json_with_null_where_there_is_no_number(tmp_path, dataset):
@@ -157,6 +187,7 @@ def test_results_are_json_with_null_where_there_is_no_number(tmp_path, dataset):
         dataset,
         Settings(),
         judged([PAIR], {"a": runs("a", 0.1, 0.2), "b": runs("b", 0.5, 0.6)}),
+        quick=True,
         command=["compare.py", "--quick"],
     )
     write_json(tmp_path / "results.json", content)
@@ -170,6 +201,7 @@ def test_results_are_json_with_null_where_there_is_no_number(tmp_path, dataset):
         "validation": 1200,
     }
     assert read["command"] == ["compare.py", "--quick"]
+    assert read["quick"] is True
     assert (
         read["settings"].items()
         >= {
@@ -196,7 +228,7 @@ def test_results_are_json_with_null_where_there_is_no_number(tmp_path, dataset):
         }
     ]
     [comparison] = read["comparisons"]
-    assert comparison["verdicts"] == ["Arm A and Arm B: -40.00 points; a verdict needs at least 3 seeds."]
+    assert comparison["verdicts"] == ["Arm A and Arm B: −40.00 points; a verdict needs at least 3 seeds."]
     assert (comparison["key"], comparison["title"]) == ("a-vs-b", "A vs B")
     first, second = comparison["arms"]
     assert (first["key"], first["label"], first["validation_accuracy"]) == ("a", "Arm A", [0.1, 0.2])
@@ -225,5 +257,7 @@ def test_the_loss_of_a_table_is_the_mean_of_the_last_100_batches():
 def test_a_table_of_the_lesson_fits_in_80_columns():
     a, b = Arm("a", "Uniform centered [−0.5, 0.5)"), Arm("b", "General rule, uniform")
     pair = Comparison("x", "X", (a, b), {"b": (10.175, 1914.703)})
-    text = table(pair, {"a": runs("a", 0.8, 0.81, losses=(1914.0, 1900.0)), "b": runs("b", 0.8, 0.82)})
+    losses = 1914.0, 1900.0, math.inf
+    text = table(pair, {"a": runs("a", 0.8, 0.81, losses=losses), "b": runs("b", 0.8, 0.82, losses=losses[:2])})
+    assert "1,907 ± 0" in text
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -62,7 +62,8 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
     "auto" loads Fashion-MNIST if it is on this machine or can be downloaded. Otherwise it loads the synthetic
     stand-in and prints a warning on stderr. "fashion-mnist" never falls back: it raises `FashionMNISTUnavailable`.
     `data_dir` is the folder of Fashion-MNIST's four files. It defaults to the environment variable SCRATCHNET_DATA,
-    and, if that is not set, to a folder in the user's cache.
+    and, if that is not set, to a folder in the user's cache. A folder that is named has to exist, also for "auto":
+    `fashion_mnist.NoSuchFolder` is raised otherwise.
     """
     if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(DATASETS)}")

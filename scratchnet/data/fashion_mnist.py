@@ -105,6 +105,10 @@ class FashionMNISTUnavailable(RuntimeError):
     """The dataset is not on this machine and could not be downloaded. The message lists each attempt and its result."""
 
 
+class NoSuchFolder(ValueError):
+    """The folder that was named for the dataset does not exist."""
+
+
 class _Failure(Exception):
     """A file is not the expected one, or its download failed. `again` is True if another attempt may succeed."""
 
@@ -126,12 +130,18 @@ def load(
     SCRATCHNET_MIRROR, separated by spaces, and, if that is not set, to MIRRORS. With an empty sequence nothing is
     downloaded.
 
-    Raises FashionMNISTUnavailable if a file can be neither loaded nor downloaded.
+    Raises FashionMNISTUnavailable if a file can be neither loaded nor downloaded, and NoSuchFolder if the folder was
+    named and does not exist: it may be mistyped, so it is not created.
     """
     if mirrors is None:
         mirrors = os.environ.get("SCRATCHNET_MIRROR", "").split() or MIRRORS
     try:
         folder = data_folder(data_dir)
+        if not folder.is_dir() and (data_dir is not None or os.environ.get("SCRATCHNET_DATA")):
+            raise NoSuchFolder(
+                f"there is no folder {folder}, named by {'SCRATCHNET_DATA' if data_dir is None else '--data-dir'}: "
+                "check the path, or create it to download Fashion-MNIST into it"
+            )
         paths = [obtain(file, folder, mirrors) for file in FILES]
         train_images, train_labels, test_images, test_labels = (read_idx(path) for path in paths)
     except (RuntimeError, OSError) as error:  # pathlib raises RuntimeError for a user without a home folder

@@ -78,10 +78,14 @@ def losses(
     drawn = drawn[np.isfinite(drawn)]
     if _far_apart(drawn):
         panels[0].set_yscale("log")
-        panels[0].set_ylim(drawn.min() / 1.4, drawn.max() * 1.4)
+        # down to the blind guess, where that is near: whether a line has reached it is what one wants to see
+        blind = math.log(classes)
+        panels[0].set_ylim((blind if blind < drawn.min() < 10 * blind else drawn.min()) / 1.4, drawn.max() * 1.4)
         _log_ticks(panels[0].yaxis)
     elif drawn.size:
         panels[0].set_ylim(min(0.0, drawn.min()), 1.05 * drawn.max() or 1.0)
+        if 1000 <= drawn.max() < 1e6:
+            panels[0].yaxis.set_major_formatter("{x:,.0f}")
     low, high = panels[0].get_ylim()
     for axes, end in zip(panels, (first, steps), strict=False):
         axes.set_xlim(1, max(2, end))
@@ -96,6 +100,7 @@ def losses(
     if 1 < seeds < FEWEST:
         key = f"thick: the mean of {seeds} seeds, thin: each seed"
     key += f"; numbers: mean of {f'the last {LAST}' if steps > LAST else f'all {steps}'} batches"
+    key += "; points: validation accuracy" if " points" in answer else ""
     _heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
     _label_lines(figure, panels[-1])
     return figure

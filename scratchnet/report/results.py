@@ -28,6 +28,7 @@ def results(
     settings: Settings,
     judgement: Mapping[Pair, Verdict],
     *,
+    quick: bool = False,
     complete: bool = True,
     command: Sequence[str] = (),
     choice: Choice | None = None,
@@ -40,6 +41,7 @@ def results(
     held_out = round(len(dataset.images) * settings.validation)
     return {
         "complete": complete,
+        "quick": quick,
         "command": list(command),
         "dataset": {
             "name": dataset.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,13 +42,15 @@ def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], *, lesson: 
         loss = interval([last_loss(run) for run in some])
         diverged = sum(run.diverged for run in some)
         row = [
-            arm.label + (f" (diverged in {diverged} of {len(some)} seeds)" if diverged else ""),
+            arm.label,
             _plus_minus(accuracy, "{:.2f}", " %"),
             _plus_minus(loss, _loss_format(loss.mean), ""),
         ]
         if reported:
             row += [f"{x:.3f}{unit}" for x, unit in zip(reported.get(arm.key, ()), (" %", ""), strict=False)]
         rows.append(row)
+        if diverged:
+            rows.append([f"  diverged in {diverged} of {len(some)} seeds"])
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
@@ -59,7 +62,7 @@ def _plus_minus(x: Interval, number: str, unit: str) -> str:
 
 
 def _loss_format(size: float) -> str:
-    return "{:.3f}" if abs(size) < 100 else "{:.0f}" if abs(size) < 1e6 else "{:.3g}"
+    return "{:.3f}" if abs(size) < 100 else "{:,.0f}" if abs(size) < 1e6 else "{:.3g}"
 
 
 def last_loss(run: Run) -> float:
@@ -125,7 +128,8 @@ def judged(
     differences: dict[Pair, list[float]] = {}
     for pair in itertools.chain.from_iterable(pairs(comparison) for comparison in comparisons):
         if (pair[1], pair[0]) not in differences and not _same(pair, runs):
-            differences[pair] = [a - b for a, b in zip(accuracy[pair[0]], accuracy[pair[1]], strict=True)]
+            # rounded, so that equal shares that were computed in two ways differ by 0 and not by 1e-15 for every seed
+            differences[pair] = [round(a - b, 9) for a, b in zip(accuracy[pair[0]], accuracy[pair[1]], strict=True)]
     return judge(differences)
 
 
@@ -153,16 +157,22 @@ def verdicts(comparison: Comparison, judgement: Mapping[Pair, Verdict]) -> list[
 def _sentence(a: str, b: str, verdict: Verdict) -> str:
     mean, _, low, high = verdict.difference
     if math.isnan(verdict.p):
-        return f"{a} and {b}: {mean:+.2f} points; a verdict needs at least {FEWEST} seeds."
+        return _typeset(f"{a} and {b}: {mean:+.2f} points; a verdict needs at least {FEWEST} seeds.")
     if mean < 0:
         a, b, mean, low, high = b, a, -mean, -high, -low
     bounds = f"{mean:.2f} points ({low:+.2f} to {high:+.2f})"
     if max(-low, high) < SMALLEST:
-        return f"{a} and {b} differ by less than half a point: {bounds}."
+        return _typeset(f"{a} and {b} differ by less than half a point: {bounds}.")
     if not verdict.established:
-        return f"{a} and {b} cannot be told apart: {bounds}."
+        return _typeset(f"{a} and {b} cannot be told apart: {bounds}.")
     small = ", a small difference" if mean < SMALLEST else ""
-    return f"{a} is ahead of {b} by {bounds}{small}."
+    return _typeset(f"{a} is ahead of {b} by {bounds}{small}.")
+
+
+def _typeset(sentence: str) -> str:
+    """A minus before a number is a minus, as in the labels, and BLIND starts a sentence with a capital."""
+    sentence = re.sub(r"(?<=[ (])-(?=\d)", "−", sentence)
+    return re.sub(f"^{BLIND}", BLIND.capitalize(), sentence)
 
 
 def explanation(judgement: Mapping[Pair, Verdict], seeds: int) -> str:
@@ -172,8 +182,8 @@ def explanation(judgement: Mapping[Pair, Verdict], seeds: int) -> str:
             f"No verdicts: they need at least {FEWEST} seeds, and there {'is one' if seeds == 1 else f'are {seeds}'}."
         )
     count = len(judgement)
-    together = f"all {count} verdicts of this run" if count > 1 else "the verdict"
+    among = f" among these {count} verdicts" if count > 1 else ""
     return (
         f"Verdicts: differences of accuracy, paired over {seeds} seeds, with their intervals.\n"
-        f'The chance of any wrong "ahead" in {together} is at most 5 % (Holm).'
+        f'The chance of a wrong "ahead"{among} is at most 5 %.'
     )
