@@ -131,6 +131,17 @@ def test_an_unstable_edge_of_chaos_is_refused_and_a_stable_one_is_named():
     assert fixed_point(GELU(), sigma_w=sigma_w, sigma_b=sigma_b) == math.inf
 
 
+def test_an_activation_without_a_stable_edge_of_chaos_is_refused():
+    with pytest.raises(ValueError, match=r"V'\(q\) = 1\.500 > 1.*; this activation has no stable one"):
+        edge_of_chaos(lambda z: z**2, q=1)
+
+
+def test_for_a_sigma_b_and_dropout_the_weights_alone_are_smaller():
+    plain, dropped = (edge_of_chaos(Tanh(), sigma_b=0.2, dropout=p) for p in (0.0, 0.36))
+    assert math.isclose(dropped[0], 0.8 * plain[0], rel_tol=1e-9)
+    assert dropped[1] == plain[1] == 0.2
+
+
 def test_for_a_sigma_b_that_has_a_stable_edge_of_chaos_it_is_found():
     sigma_w, sigma_b = edge_of_chaos(GELU(), sigma_b=0.6)
     q = fixed_point(GELU(), sigma_w=sigma_w, sigma_b=sigma_b)
