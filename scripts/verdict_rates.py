@@ -1,6 +1,6 @@
 """How often the verdicts of a comparison are wrong, and how often they find a difference that is there.
 
-    python scripts/verdict_rates.py          half a minute: the table of docs/verdicts.md
+    python scripts/verdict_rates.py          a minute: the table of docs/verdicts.md
 
 Accuracies are drawn instead of trained: 86 % plus a deviation of the seed that all arms share (standard deviation 0.3
 points) and one of each run (0.3 points), about what the lesson's network shows. They go through the very functions that
