@@ -100,7 +100,9 @@ def test_the_edge_of_chaos_for_tanh_is_the_published_one():
     assert abs(sigma_w**2 - 1.76) < 0.002
 
 
-@pytest.mark.parametrize("phi", [Tanh(), GELU(), SiLU(), ELU(), SELU(), np.sin], ids=str)
+@pytest.mark.parametrize(
+    "phi", [Tanh(), GELU(), SiLU(), ELU(), SELU(), np.sin], ids=lambda phi: getattr(phi, "__name__", type(phi).__name__)
+)
 def test_on_the_edge_of_chaos_the_variance_stays_and_chi_is_1(phi):
     sigma_w, sigma_b = edge_of_chaos(phi, q=0.5)
     assert math.isclose(variance_map(phi, 0.5, sigma_w=sigma_w, sigma_b=sigma_b), 0.5, rel_tol=1e-9)
