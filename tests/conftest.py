@@ -49,6 +49,16 @@ def dataset():
     return Dataset(name, pixels(images), labels, pixels(images[:0]), labels[:0])
 
 
+# `python -c LAUNCHER "SIGHUP" SCRIPT …` starts a script that ignores SIGHUP, but neither SIGINT nor SIGTERM:
+# what this process ignores, its children would ignore, and `pytest &` in a shell script ignores SIGINT.
+LAUNCHER = """
+import os, signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN if name in sys.argv[1].split() else signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
 @pytest.fixture
 def python():
     """Run `python ARGUMENTS` in the project's folder, as a person would; return the finished process."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import LAUNCHER, ROOT
 
 from scratchnet.lab.executors import cores
 from scratchnet.lab.experiment import Run, Settings, initialized
@@ -196,15 +196,23 @@ def test_the_author_fills_every_arm_of_the_lesson_as_it_is_filled_here(speed):
 @pytest.mark.parametrize("workers", [1, cores() + 1], ids=["in the warm-up of scratchnet", "in that of PyTorch"])
 def test_ctrl_c_is_one_line_and_ends_the_workers(tmp_path, dataset, workers):
     """scratchnet has a worker for each core at most; there are more only when PyTorch's have started too."""
-    command = [sys.executable, SCRIPT, "--quick", "--arms", "8", "--dataset", dataset.name, "--out", str(tmp_path)]
-    script = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 100
-    while spawned(script.pid) < workers and time.monotonic() < deadline and script.poll() is None:
-        time.sleep(0.02)
-    os.killpg(script.pid, signal.SIGINT)  # as a terminal does: to the script and its workers
-    out, err = script.communicate(timeout=100)
+    command = [sys.executable, "-c", LAUNCHER, "", SCRIPT, "--quick", "--arms", "8", "--dataset", dataset.name]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as script:
+        try:
+            deadline = time.monotonic() + 100
+            while spawned(script.pid) < workers and time.monotonic() < deadline and script.poll() is None:
+                time.sleep(0.02)
+            os.killpg(script.pid, signal.SIGINT)  # as a terminal does: to the script and its workers
+            out, err = script.communicate(timeout=100)
+        finally:
+            script.kill()
     assert (script.returncode, out, err) == (130, "", "benchmark.py: interrupted\n")
     assert spawned(script.pid) == 0
     assert list(tmp_path.iterdir()) == []

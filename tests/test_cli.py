@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+from conftest import LAUNCHER, ROOT
 
 from scratchnet import init
 
@@ -190,27 +190,19 @@ return 0 if cli.say("results") else 1
 """
     path = script("signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})" + body)
     terminal, other = os.openpty()
-    process = subprocess.Popen([sys.executable, path], cwd=tmp_path, stdin=other, stdout=other, stderr=other)
-    os.close(other)
-    assert os.read(terminal, 100) == b"ready\r\n"
-    os.close(terminal)
-    process.send_signal(signal.SIGUSR1)
-    try:
-        assert process.wait(timeout=60) == 1
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen([sys.executable, path], cwd=tmp_path, stdin=other, stdout=other, stderr=other) as process:
+        os.close(other)
+        try:
+            assert os.read(terminal, 100) == b"ready\r\n"
+            os.close(terminal)
+            process.send_signal(signal.SIGUSR1)
+            assert process.wait(timeout=60) == 1
+        finally:
+            process.kill()
     assert (tmp_path / "results").exists()
 
 
 # --- signals --------------------------------------------------------------------------------------------------
-
-LAUNCHER = """
-import os, signal, sys
-for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-    signal.signal(getattr(signal, name), signal.SIG_IGN if name == sys.argv[1] else signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
 
 WORK = """
 try:
@@ -301,27 +293,6 @@ VALUES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def parsed():
-    """What cli makes of VALUES, None for what it refuses."""
-    code = (
-        "import argparse, ast, sys\nsys.path.insert(0, 'scripts')\nimport cli\n"
-        "def value(parse, text):\n"
-        "    try:\n        return eval(f'cli.{parse}')(text)\n"
-        "    except argparse.ArgumentTypeError:\n        return None\n"
-        "print([value(*pair) for pair in ast.literal_eval(sys.argv[1])])\n"
-    )
-    pairs = [(parse, text) for parse, text, _ in VALUES]
-    done = subprocess.run([sys.executable, "-c", code, repr(pairs)], cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    return dict(zip(pairs, eval(done.stdout), strict=True))
-
-
-@pytest.mark.parametrize(("parse", "text", "value"), VALUES, ids=[f"{parse} {text!r}" for parse, text, _ in VALUES])
-def test_a_value_is_what_it_says_or_refused(parsed, parse, text, value):
-    assert parsed[parse, text] == value
-
-
 LISTS = {
     "he_normal": ["he_normal"],
     "he_normal, lsuv ,": ["he_normal", "lsuv"],
@@ -335,15 +306,34 @@ LISTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def parsed():
+    """What cli makes of VALUES, None for what it refuses, and the keys of the arms in LISTS."""
+    code = (
+        "import argparse, ast, sys\nsys.path.insert(0, 'scripts')\nimport cli\n"
+        "def value(parse, text):\n"
+        "    if parse == 'arms':\n        return [arm.key for arm in cli.arms(text)]\n"
+        "    try:\n        return eval(f'cli.{parse}')(text)\n"
+        "    except argparse.ArgumentTypeError:\n        return None\n"
+        "print([value(*pair) for pair in ast.literal_eval(sys.argv[1])])\n"
+    )
+    pairs = [(parse, text) for parse, text, _ in VALUES] + [("arms", text) for text in [*LISTS, "all"]]
+    done = subprocess.run([sys.executable, "-c", code, repr(pairs)], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return dict(zip(pairs, eval(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize(("parse", "text", "value"), VALUES, ids=[f"{parse} {text!r}" for parse, text, _ in VALUES])
+def test_a_value_is_what_it_says_or_refused(parsed, parse, text, value):
+    assert parsed[parse, text] == value
+
+
 @pytest.mark.parametrize("text", LISTS)
-def test_a_list_of_arms_may_hold_commas_in_arguments(python, text):
-    code = "import sys\nsys.path.insert(0, 'scripts')\nimport cli\nprint([arm.key for arm in cli.arms(sys.argv[1])])"
-    done = python("-c", code, text)
-    assert done.stdout.strip() == repr(LISTS[text]), done.stderr
+def test_a_list_of_arms_may_hold_commas_in_arguments(parsed, text):
+    assert parsed["arms", text] == LISTS[text]
 
 
-def test_all_is_every_initialization_and_the_first_is_the_reference(python):
-    code = "import sys\nsys.path.insert(0, 'scripts')\nimport cli\nprint(*[arm.key for arm in cli.arms('all')])"
-    done = python("-c", code)
-    assert done.stdout.startswith("he_normal "), done.stderr
-    assert sorted(done.stdout.split()) == sorted([*init.SCHEMES, *init.PREPARATIONS])
+def test_all_is_every_initialization_and_the_first_is_the_reference(parsed):
+    first, *others = parsed["arms", "all"]
+    assert first == "he_normal"
+    assert sorted([first, *others]) == sorted([*init.SCHEMES, *init.PREPARATIONS])

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import LAUNCHER, ROOT
 
 from scratchnet import init
 
@@ -427,15 +427,6 @@ def test_an_existing_folder_that_cannot_be_written_to_is_found_before_training(p
 
 needs_groups = pytest.mark.skipif(sys.platform == "win32", reason="sends a signal to a process group")
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at Linux's /proc")
-
-# What this process ignores, its children ignore, and `pytest &` in a script ignores SIGINT.
-LAUNCHER = """
-import os, signal, sys
-ignored = sys.argv[1].split()
-for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-    signal.signal(getattr(signal, name), signal.SIG_IGN if name in ignored else signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
 
 
 class Started:
