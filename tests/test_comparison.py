@@ -222,20 +222,24 @@ needs_proc = pytest.mark.skipif(
 
 
 @needs_proc
-def test_a_killed_worker_ends_the_comparison_cleanly(dataset):
+def test_a_killed_worker_ends_the_comparison_cleanly(dataset, monkeypatch):
     """The kernel's out-of-memory killer does that: what was finished is kept, and nobody waits for ever."""
+    anywhere, training, before = comparison.anywhere, threading.Event(), set(children())
+
+    def watched(work, specs, dataset, tick, jobs):
+        def told(steps):
+            tick(steps)
+            if steps:
+                training.set()
+
+        return anywhere(work, specs, dataset, told, jobs)
 
     def kill_a_worker():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            for pid in set(children()) - before:
-                if b"spawn_main" in command_line(pid):
-                    time.sleep(1)
-                    os.kill(pid, signal.SIGKILL)
-                    return
-            time.sleep(0.05)
+        assert training.wait(120)
+        workers = [pid for pid in set(children()) - before if b"spawn_main" in command_line(pid)]
+        os.kill(workers[0], signal.SIGKILL)
 
-    before = set(children())
+    monkeypatch.setattr(comparison, "anywhere", watched)
     killer = threading.Thread(target=kill_a_worker)
     killer.start()
     with pytest.raises(Unfinished, match="a worker process ended: it was killed, or memory ran out") as stopped:
