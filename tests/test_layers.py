@@ -231,6 +231,17 @@ def test_dropout_zeroes_a_share_p_and_keeps_the_expectation(rng, dtype):
         np.testing.assert_allclose(np.unique(Y), [0, 1 / (1 - p)], rtol=1e-4)
 
 
+@pytest.mark.parametrize("p", [0.2, 0.3, 0.9])
+def test_dropout_keeps_the_expectation_exactly_where_each_number_is_drawn_once(p):
+    class EachOnce:
+        def integers(self, levels, size, dtype):
+            return np.arange(levels, dtype=dtype).reshape(size)
+
+    M = Dropout(p, rng=EachOnce()).draw_mask((256, 256), np.dtype(np.float64))
+    assert math.isclose(M.mean(), 1, rel_tol=1e-12)
+    assert abs((M == 0).mean() - p) <= 0.5 / 256**2
+
+
 def test_dropout_masks_every_replica_alike(rng):
     Y = Dropout(0.5, rng=rng).forward(np.ones((R, N, 50)), train=True)
     assert np.array_equal(Y[0], Y[1])

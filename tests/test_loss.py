@@ -26,6 +26,13 @@ def test_cross_entropy_of_equal_logits_is_log_of_the_number_of_classes(labels):
     assert math.isclose(CrossEntropy().forward(np.zeros((N, CLASSES)), labels), math.log(CLASSES))
 
 
+def test_a_class_that_is_ruled_out_by_a_logit_of_minus_infinity_leaves_the_loss_of_the_others_finite():
+    """Its log p is −∞, and 0·(−∞) would be NaN."""
+    loss = CrossEntropy()
+    assert math.isclose(loss.forward(np.array([[0.0, 0.0, -math.inf]]), np.array([1])), math.log(2))
+    np.testing.assert_allclose(loss.backward(), [[0.5, -0.5, 0]])
+
+
 def test_cross_entropy_is_the_mean_of_minus_log_p_of_the_label(rng, labels):
     Z = rng.normal(size=(N, CLASSES))
     P = softmax(Z)

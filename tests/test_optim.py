@@ -142,6 +142,19 @@ def test_flushing_tiny_averages_changes_no_parameter(rng):
     assert np.array_equal(*thetas)
 
 
+def test_adam_goes_on_as_the_paper_has_it_after_a_flush_for_small_gradients_of_either_sign():
+    """250 steps; θ starts at 0, so that the smallest steps show."""
+    g = np.array([1.0, -1.0, 1e-6, -1e-6, 1e-13, -1e-13])
+    theta, grad = np.zeros(6), np.empty(6)
+    adam, m, v, expected = Adam(theta, grad), np.zeros(6), np.zeros(6), np.zeros(6)
+    for t in range(1, 251):
+        grad[...] = g
+        adam.step()
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        expected -= 0.001 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(theta, expected, rtol=1e-9)
+
+
 # --- a learning rate for each parameter, and arrays that are not contiguous -------------------------------------
 
 OPTIMIZERS = [

@@ -184,6 +184,7 @@ def test_he_takes_the_slope_of_a_leaky_relu_and_the_other_fan(shape, rng):
     n_in, n_out = shape[-2:]
     assert_moments(init.he_normal(shape, rng=rng, a=0.5), 0, 2 / (1.25 * n_in), 3)
     assert_moments(init.he_uniform(shape, rng=rng, mode="fan_out"), 0, 2 / n_out, 1.8)
+    assert_moments(init.he_uniform(shape, rng=rng, a=0.5), 0, 2 / (1.25 * n_in), 1.8)
     assert_moments(init.glorot_normal(shape, rng=rng, gain=5 / 3), 0, (5 / 3) ** 2 * 2 / (n_in + n_out), 3)
 
 

@@ -161,7 +161,7 @@ def _sentence(a: str, b: str, verdict: Verdict) -> str:
     if mean < 0:
         a, b, mean, low, high = b, a, -mean, -high, -low
     bounds = f"{mean:.2f} points ({low:+.2f} to {high:+.2f})"
-    if max(-low, high) < SMALLEST:
+    if high < SMALLEST:  # so is −low, since the interval lies around the mean
         return _typeset(f"{a} and {b} differ by less than half a point: {bounds}.")
     if not verdict.established:
         return _typeset(f"{a} and {b} cannot be told apart: {bounds}.")
