@@ -127,6 +127,23 @@ def test_the_gradient_of_weights_with_a_mean_is_one_sum_that_all_units_share(rng
     assert 5000 < expected[0].gradient / expected[1].gradient < 200**2 / 4
 
 
+def test_what_units_share_of_a_gradient_passes_an_activation_by_its_mean_slope(rng):
+    """At the second layer half of the ReLUs are on: ¼ of the shared part stays shared behind them, and ½ of all."""
+    layers = [
+        LayerLaw(20, 300, 0.0, 0.05, phi=Tanh(), dropout=0.3),
+        LayerLaw(300, 200, 0.1, 1.0, phi=ReLU(), dropout=0.3),
+        LayerLaw(200, 600, 0.5, 1 / 12, phi=ReLU(), dropout=0.3),
+        LayerLaw(600, 10, 0.5, 1 / 12),
+    ]
+    X, labels = rng.random((30, 20)), rng.integers(10, size=30)
+    expected = predict(layers, X.mean(axis=1), (X**2).mean(axis=1))
+    dZ = rng.normal(size=(30, 10)).astype(np.float32)
+    dZ -= dZ.mean(axis=1, keepdims=True)
+    shown = np.array([measured(drawn(layers, rng), X.astype(np.float32), labels, dZ)[:, 3] for _ in range(300)])
+    for e, gradients in zip(expected, shown.T, strict=True):
+        assert abs(gradients.mean() / e.gradient - 1) < 4 * gradients.std() / e.gradient / math.sqrt(300) + 0.03
+
+
 def test_where_the_largest_logit_takes_all_the_gradient_of_weights_with_a_mean_is_larger_than_expected(dataset):
     """U[0, 1) in the lesson's network: dz is not independent of the last weights, which made one logit the largest."""
     X, labels = dataset.images[:300], dataset.labels[:300].astype(np.int64)
@@ -153,15 +170,16 @@ def test_without_a_mean_the_gradients_walk_is_that_of_gradient_factor():
     assert expected[-1].gradient == expected[-1].slope == 1
 
 
-def test_without_a_mean_signals_follow_the_variance_and_the_correlation_map():
+@pytest.mark.parametrize("phi", [ReLU(), Tanh()], ids=lambda phi: type(phi).__name__)
+def test_without_a_mean_signals_follow_the_variance_and_the_correlation_map(phi):
     settings = {"sigma_w": 1.4, "sigma_b": 0.5, "dropout": 0.3}
-    layers = laws((200,) * 7, w_var=lambda n: 1.4**2 / n, b_var=0.25, phi=Tanh(), dropout=0.3)
+    layers = laws((200,) * 7, w_var=lambda n: 1.4**2 / n, b_var=0.25, phi=phi, dropout=0.3)
     expected = predict(layers, 0.0, 0.7, c=0.2)
     assert math.isclose(expected[0].q, 1.4**2 * 0.7 + 0.25, rel_tol=1e-12)
     assert math.isclose(expected[0].correlation, (1.4**2 * 0.7 * 0.2 + 0.25) / expected[0].q, rel_tol=1e-12)
     for before, after in itertools.pairwise(expected):
-        assert math.isclose(after.q, init.meanfield.variance_map(Tanh(), before.q, **settings), rel_tol=1e-9)
-        c = init.meanfield.correlation_map(Tanh(), before.correlation, before.q, **settings)
+        assert math.isclose(after.q, init.meanfield.variance_map(phi, before.q, **settings), rel_tol=1e-9)
+        c = init.meanfield.correlation_map(phi, before.correlation, before.q, **settings)
         assert math.isclose(after.correlation, c, rel_tol=1e-8)
 
 
