@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from scratchnet.lab.intervals import FEWEST, t_quantile
 from scratchnet.lab.study import Finding, Grid, Lines
-from scratchnet.report.plots import COLORS, DASHES, _bare, _heading, _log_ticks
+from scratchnet.report.plots import COLORS, DASHES, _bare, _heading, _log_ticks, _plain
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -60,6 +60,7 @@ def _lines(axes: Axes, panel: Lines) -> None:
         axes.axhline(level, color="0.35", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1.5)
         axes.annotate(label, (0.01, level), xycoords=axes.get_yaxis_transform(), fontsize=8, color="0.25", va="bottom")
     _scales(axes, panel)
+    _ticks_at(axes, np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in panel.lines.values()])))
     _bare(axes, "both")
     if len(panel.lines) > 1:
         axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", loc="best")
@@ -92,6 +93,14 @@ def _grid(axes: Axes, panel: Grid) -> None:
     _scales(axes, panel)
     if panel.curves:
         axes.legend(fontsize=8, loc="upper right", framealpha=0.9)
+
+
+def _ticks_at(axes: Axes, x: np.ndarray) -> None:
+    """Ticks at the x that were measured, where those are few and far enough apart."""
+    places = axes.transData.transform(np.column_stack([x, np.ones(len(x))]))[:, 0]
+    if 1 < len(x) <= 8 and np.diff(places).min() > 0.07 * np.ptp(places):
+        axes.set_xticks(x, [_plain(value) for value in x])
+        axes.xaxis.minorticks_off()
 
 
 def _scales(axes: Axes, panel: Lines | Grid) -> None:
