@@ -1,5 +1,6 @@
 """A whole comparison: the same numbers wherever it is trained, and whatever it is started from."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -146,6 +147,17 @@ def test_compare_works_from_anywhere_with_the_same_numbers(start, digests, argum
     assert printed == digests
     assert err.count("training in this process, without workers: mine is defined in __main__") == in_process
     assert "Traceback" not in err
+
+
+def accuracy(dataset):
+    return compare(ARMS[:1], dataset, SETTINGS, seeds=[0])[0].validation_accuracy
+
+
+def test_compare_works_in_a_worker_of_a_pool_which_may_start_no_processes(dataset, capfd):
+    few = dataset.first(300)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(accuracy, [few]) == accuracy(few)
+    assert "training in this process, without workers: this is a daemonic process" in capfd.readouterr().err
 
 
 # --- failures ---------------------------------------------------------------------------------------------------

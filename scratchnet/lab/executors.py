@@ -158,6 +158,8 @@ def in_processes(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick,
     from concurrent.futures import Future, ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
+    if multiprocessing.current_process().daemon:  # a worker of multiprocessing.Pool, for example
+        raise CannotSend("this is a daemonic process, which may start no others")
     context = multiprocessing.get_context("spawn")
     jobs = min(jobs or cores(), len(specs), 61)  # Windows waits for no more than 61 processes
     try:
