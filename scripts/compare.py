@@ -7,6 +7,8 @@ python scripts/compare.py --arms he_normal,lsuv        other initializations: se
 python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
 
 Prints tables and verdicts; writes figures, tables.txt and results.json.
+The lesson is Udacity's "Weight Initialization": https://github.com/udacity/deep-learning-v2-pytorch, in the folder
+weight-initialization. docs/lesson.md says what is done differently here.
 """
 
 from __future__ import annotations

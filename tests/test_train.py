@@ -233,6 +233,37 @@ def test_evaluate_counts_every_example_once(dataset):
     assert math.isclose(whole.loss, parts.loss, rel_tol=1e-5)
 
 
+def test_evaluate_of_some_rows_is_that_of_these_images_alone(dataset):
+    network = lessons_network(np.float32)
+    rows = np.array([3, 50, 51, 400])
+    some = evaluate(network, dataset.images, dataset.labels, indices=rows)
+    alone = evaluate(network, dataset.images[rows], dataset.labels[rows])
+    np.testing.assert_allclose(some, alone, rtol=1e-6)
+
+
+def test_every_label_is_checked_once_and_not_only_those_of_the_chosen_rows(dataset):
+    """On a GPU the loss looks at no label: a class that does not exist would be trained without a word."""
+    network, labels = lessons_network(np.float32), dataset.labels.copy()
+    labels[-1] = 10
+    with pytest.raises(ValueError, match="labels must lie in 0 … 9"):
+        evaluate(network, dataset.images, labels, indices=np.arange(5))
+
+
+def test_on_step_is_called_after_the_step(dataset):
+    network, seen = lessons_network(np.float32), []
+    adam = Adam(network.theta, network.grad)
+    images, labels, rng = dataset.images[:300], dataset.labels[:300], np.random.default_rng(0)
+    fit(
+        *(network, adam, images, labels),
+        epochs=1,
+        batch_size=100,
+        rng=rng,
+        on_step=lambda: seen.append((adam.t, network.theta.copy())),
+    )
+    assert [t for t, _ in seen] == [1, 2, 3]
+    assert np.array_equal(seen[-1][1], network.theta)
+
+
 def test_evaluate_sees_the_first_example(dataset):
     """One example whose logits are certain and wrong: the accuracy is (n − 1)/n, and the loss says which it was."""
     network = mlp([784, 10])
