@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from scratchnet import init
 from scratchnet.init.expected import theory
@@ -181,6 +182,20 @@ def test_without_a_mean_signals_follow_the_variance_and_the_correlation_map(phi)
         assert math.isclose(after.q, init.meanfield.variance_map(phi, before.q, **settings), rel_tol=1e-9)
         c = init.meanfield.correlation_map(phi, before.correlation, before.q, **settings)
         assert math.isclose(after.correlation, c, rel_tol=1e-8)
+
+
+@pytest.mark.parametrize("w_mean", [-0.02, 0.01])
+def test_a_relu_behind_weights_with_a_mean_has_the_moments_of_a_cut_normal(w_mean):
+    """E[relu(y)] = MΦ(M/√v) + √v·density, E[relu(y)²] = (M² + v)Φ(M/√v) + M√v·density, for y ~ N(M, v)."""
+    layers = laws((100, 50, 10), w_mean=w_mean, w_var=0.02, phi=ReLU(), dropout=0.2)
+    m = np.array([0.1, 0.5, 0.9])
+    M, std = 100 * w_mean * m, np.sqrt(0.02 * 100 * 1.3 * m)
+    cut, density = scipy.stats.norm.cdf(M / std), scipy.stats.norm.pdf(M / std)
+    mean, square = M * cut + std * density, ((M**2 + std**2) * cut + M * std * density) / 0.8
+    last = predict(layers, m, 1.3 * m)[-1]
+    np.testing.assert_allclose(last.variance, 0.02 * 50 * square, rtol=1e-10)
+    assert math.isclose(last.mean, w_mean * 50 * mean.mean(), rel_tol=1e-10)
+    assert math.isclose(last.q, ((w_mean * 50 * mean) ** 2 + 0.02 * 50 * square).mean(), rel_tol=1e-10)
 
 
 def test_examples_of_different_size_are_not_an_average_example():
