@@ -10,6 +10,7 @@ import scipy.stats
 
 from scratchnet import init
 from scratchnet.init.expected import theory
+from scratchnet.init.gaussian import slope_moment
 from scratchnet.init.signals import LayerLaw, first_loss, predict
 from scratchnet.layers import GELU, Dropout, Linear, ReLU, Tanh
 from scratchnet.loss import CrossEntropy
@@ -180,6 +181,7 @@ def test_without_a_mean_signals_follow_the_variance_and_the_correlation_map(phi)
     assert math.isclose(expected[0].correlation, (1.4**2 * 0.7 * 0.2 + 0.25) / expected[0].q, rel_tol=1e-12)
     for before, after in itertools.pairwise(expected):
         assert math.isclose(after.q, init.meanfield.variance_map(phi, before.q, **settings), rel_tol=1e-9)
+        assert math.isclose(before.slope, slope_moment(phi, before.q), rel_tol=1e-9)
         c = init.meanfield.correlation_map(phi, before.correlation, before.q, **settings)
         assert math.isclose(after.correlation, c, rel_tol=1e-8)
 
