@@ -103,10 +103,10 @@ def slope_moment(phi: Activation, q: float = 1.0, *, kinks: Kinks = (0.0,)) -> f
 
 
 def function(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
-    """φ as a function of an array of any shape."""
+    """φ as a function of an array of any shape. A layer is given one column, since it may expect rows of examples."""
     if not hasattr(phi, "forward"):
         return phi
-    return lambda x: phi.forward(x.reshape(1, -1)).reshape(x.shape)  # a layer is made for rows of units
+    return lambda x: phi.forward(x.reshape(-1, 1)).reshape(x.shape)
 
 
 def derivative(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
@@ -114,8 +114,8 @@ def derivative(phi: Activation) -> Callable[[np.ndarray], np.ndarray]:
     if hasattr(phi, "backward"):
 
         def slope(x: np.ndarray) -> np.ndarray:
-            phi.forward(x.reshape(1, -1))
-            return phi.backward(np.ones((1, x.size))).reshape(x.shape)
+            phi.forward(x.reshape(-1, 1))
+            return phi.backward(np.ones((x.size, 1))).reshape(x.shape)
 
         return slope
 
