@@ -7,8 +7,8 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from scratchnet.init.gaussian import expectation, integral, pair_expectation, second_moment, slope_moment
-from scratchnet.layers import ELU, GELU, SELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from scratchnet.init.gaussian import expectation, function, integral, pair_expectation, second_moment, slope_moment
+from scratchnet.layers import ELU, GELU, SELU, LeakyReLU, PReLU, ReLU, Sigmoid, SiLU, Tanh
 
 
 def test_expectations_of_powers_are_the_moments_of_the_normal_distribution():
@@ -76,6 +76,14 @@ def test_a_pair_of_other_activations_is_the_mean_of_a_large_sample(phi, rng):
 def test_a_correlation_beyond_1_is_refused():
     with pytest.raises(ValueError, match=r"expected a correlation from -1 to 1, got c = 1\.2"):
         pair_expectation(np.tanh, 1.2)
+
+
+def test_an_activation_with_a_parameter_of_its_own_has_moments_as_any_other():
+    """PReLU reads its slope as a[..., None, None], so it needs rows of units."""
+    for moment in (second_moment, slope_moment):
+        assert math.isclose(moment(PReLU(0.3), 0.7), moment(LeakyReLU(0.3), 0.7), rel_tol=1e-12)
+    pair = pair_expectation(function(PReLU(0.3)), 0.4)
+    assert math.isclose(pair, pair_expectation(function(LeakyReLU(0.3)), 0.4), rel_tol=1e-12)
 
 
 def test_moments_of_a_signal_that_vanishes_are_the_limits():

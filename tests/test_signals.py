@@ -10,8 +10,9 @@ import scipy.stats
 
 from scratchnet import init
 from scratchnet.init.expected import theory
+from scratchnet.init.gaussian import slope_moment
 from scratchnet.init.signals import LayerLaw, first_loss, predict
-from scratchnet.layers import GELU, Dropout, Linear, ReLU, Tanh
+from scratchnet.layers import GELU, Dropout, LeakyReLU, Linear, PReLU, ReLU, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
 
@@ -180,6 +181,7 @@ def test_without_a_mean_signals_follow_the_variance_and_the_correlation_map(phi)
     assert math.isclose(expected[0].correlation, (1.4**2 * 0.7 * 0.2 + 0.25) / expected[0].q, rel_tol=1e-12)
     for before, after in itertools.pairwise(expected):
         assert math.isclose(after.q, init.meanfield.variance_map(phi, before.q, **settings), rel_tol=1e-9)
+        assert math.isclose(before.slope, slope_moment(phi, before.q), rel_tol=1e-9)
         c = init.meanfield.correlation_map(phi, before.correlation, before.q, **settings)
         assert math.isclose(after.correlation, c, rel_tol=1e-8)
 
@@ -196,6 +198,16 @@ def test_a_relu_behind_weights_with_a_mean_has_the_moments_of_a_cut_normal(w_mea
     np.testing.assert_allclose(last.variance, 0.02 * 50 * square, rtol=1e-10)
     assert math.isclose(last.mean, w_mean * 50 * mean.mean(), rel_tol=1e-10)
     assert math.isclose(last.q, ((w_mean * 50 * mean) ** 2 + 0.02 * 50 * square).mean(), rel_tol=1e-10)
+
+
+def test_an_activation_with_a_parameter_of_its_own_is_followed_too():
+    means, squares = np.array([0.2, 0.5]), np.array([0.3, 0.7])
+    prelu, leaky = (
+        predict(laws((100, 50, 10), w_mean=0.01, w_var=0.02, phi=phi), means, squares, c=0.4)
+        for phi in (PReLU(0.3), LeakyReLU(0.3))
+    )
+    for a, b in zip(prelu, leaky, strict=True):
+        assert (a.q, a.correlation, a.gradient) == pytest.approx((b.q, b.correlation, b.gradient), rel=1e-10)
 
 
 def test_examples_of_different_size_are_not_an_average_example():
