@@ -148,7 +148,7 @@ def _differences_agree(
             error, expected, settled = _error(got, _estimates(forward, A, i, dY), tolerance)
             errors[name] = max(errors[name], error)
             if not error <= tolerance:  # a NaN fails too
-                _refuse_a_kink(forward, A, i, dY, name)
+                _refuse_a_kink(forward, A, i, dY, f"{name}{list(i)} = {A[i]:.6g}")
                 if not settled:
                     raise ValueError(
                         f"d{name}{list(i)} cannot be checked here: finite differences give another number for each "
@@ -159,7 +159,7 @@ def _differences_agree(
                     f"{error:.1e}, tolerance {tolerance:.0e}){case}"
                 )
         if A.size > samples:
-            _whole_array_agrees(forward, A, found[name], dY, rng, tolerance, f"d{name}", case)
+            _whole_array_agrees(forward, A, found[name], dY, rng, tolerance, name, case)
     return errors
 
 
@@ -207,12 +207,13 @@ def _whole_array_agrees(
 
         got = float(np.sum(dA * V))
         error, expected, _ = _error(got, _estimates(along, s, (0,), dY, terms=dY.size), tolerance)
-        A[...] = here
         if error <= tolerance:
+            A[...] = here
             return
+    _refuse_a_kink(along, s, (0,), dY, f"some element of {name}", least=10 * tolerance)
     raise GradientError(
-        f"Σ {name}·V is {got:.6g}, but finite differences along V give {expected:.6g} (relative error {error:.1e}, "
-        f"tolerance {tolerance:.0e}): some element of {name} is wrong{case}"
+        f"Σ d{name}·V is {got:.6g}, but finite differences along V give {expected:.6g} (relative error {error:.1e}, "
+        f"tolerance {tolerance:.0e}): some element of d{name} is wrong{case}"
     )
 
 
@@ -246,8 +247,10 @@ def _estimates(
     yield from (one for one in late if one[1] <= 1e-2 * abs(one[0]))
 
 
-def _refuse_a_kink(f: Callable[[], Any], A: np.ndarray, i: tuple[int, ...], dY: np.ndarray, name: str) -> None:
-    """ValueError where the slopes on both sides of an element differ, however close one looks."""
+def _refuse_a_kink(
+    f: Callable[[], Any], A: np.ndarray, i: tuple[int, ...], dY: np.ndarray, what: str, least: float = 0.01
+) -> None:
+    """ValueError where the slopes on both sides of an element differ by a share `least`, however close one looks."""
     a, size = A[i], float(np.sqrt(np.mean(A**2))) or 1.0
     sides = []
     for h in (1e-4 * size, 1e-6 * size):
@@ -258,8 +261,8 @@ def _refuse_a_kink(f: Callable[[], Any], A: np.ndarray, i: tuple[int, ...], dY: 
         left = float(np.sum(dY * (here - f()))) / h
         A[i] = a
         sides.append(abs(right - left) / max(abs(right), abs(left), 1e-300))
-    if min(sides) > 0.01:
+    if min(sides) > least:
         raise ValueError(
-            f"{name}{list(i)} = {a:.6g} is at a kink: the slope is {left:.4g} on its left and {right:.4g} "
-            "on its right, so it has no derivative there; move it"
+            f"{what} is at a kink: the slope is {left:.4g} on its left and {right:.4g} on its right, so it has no "
+            "derivative there; move it"
         )

@@ -242,6 +242,32 @@ def test_where_finite_differences_say_nothing_the_check_is_impossible_and_the_la
         gradcheck(FarAway(), 1e-7 * rng.normal(size=(5, 4)), rng=rng)
 
 
+def test_one_element_of_many_at_a_kink_is_told_from_a_wrong_gradient(rng):
+    X = rng.normal(size=(20, 50))
+    X[3, 4] = 0
+    with pytest.raises(ValueError, match=r"some element of X is at a kink: the slope is .* on its left and"):
+        gradcheck(ReLU(), X, rng=rng, samples=2)
+
+
+def test_one_element_of_many_near_a_kink_is_no_mistake():
+    """2e-6 away from it: a direction that crosses the kink even with the smallest step is followed by another one."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(10, 11))
+        X[3, 4] = 2e-6
+        gradcheck(ReLU(), X, rng=rng, samples=2)
+
+
+def test_an_element_much_nearer_to_a_kink_than_the_others_is_no_mistake(rng):
+    X = 1e-6 * rng.normal(size=(5, 4))
+    X[0, 0] = -1e-10
+    gradcheck(LeakyReLU(), X, rng=rng)
+
+
+def test_denormal_numbers_are_not_compared_digit_by_digit(rng):
+    gradcheck(zoo.Softmax(), np.array([[0.0, -735.0, -738.0, -740.0]]), rng=rng)
+
+
 @pytest.mark.parametrize(
     ("layer", "X", "message"),
     [

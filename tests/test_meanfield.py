@@ -434,3 +434,19 @@ def test_through_50_layers_the_gradient_stays_on_the_edge_of_chaos_and_dies_belo
             dY = phi.backward(dY @ W.T)
         predicted = DEPTH * math.log(chi(Tanh(), q, sigma_w=sigma_w))
         assert abs(math.log((dY**2).mean()) - predicted) < 3
+
+
+class Ramp(ReLU):
+    """max(x − 2, 0): a kink that is not at 0."""
+
+    def forward(self, X, train=False):
+        return super().forward(X - 2)
+
+
+def test_a_kink_lies_elsewhere_for_a_signal_of_another_size():
+    """For q = 4, x = 2z has its kink at z = 1: E[φ'²] is P(z > 1), and E[φ²] = 4·E[(z − 1)²·1(z > 1)]."""
+    meanfield = init.meanfield
+    beyond = 0.5 * math.erfc(1 / math.sqrt(2))
+    density = math.exp(-0.5) / math.sqrt(2 * math.pi)
+    assert math.isclose(meanfield.slope_moment(Ramp(), 4.0, kinks=[2.0]), beyond, rel_tol=1e-12)
+    assert math.isclose(meanfield.second_moment(Ramp(), 4.0, kinks=[2.0]), 4 * (2 * beyond - density), rel_tol=1e-12)

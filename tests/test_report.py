@@ -10,8 +10,9 @@ import pytest
 from conftest import ROOT
 
 from scratchnet import init
+from scratchnet.data import split
 from scratchnet.lab.comparison import blind_accuracy
-from scratchnet.lab.experiment import Arm, Run, Settings, train_stack
+from scratchnet.lab.experiment import Arm, Run, Settings, stream, train_stack
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import Comparison, explanation, judged, last_loss, table, verdicts
 
@@ -94,6 +95,14 @@ def test_what_the_verdicts_mean_is_said_in_80_columns():
         for seeds in (1, 2, 3, 10, 1000):
             assert max(map(len, explanation(many, seeds).splitlines())) <= 80, explanation(many, seeds)
     assert 'a wrong "ahead" among these 250 verdicts is' in explanation(many, 10)
+
+
+def test_a_blind_guess_is_the_commonest_class_of_the_training_images_and_is_right_as_often_as_validation_has_it():
+    """The validation images have another commonest class, which nobody may know."""
+    training, validation = split(1000, rng=stream(4, "split"), validation=0.2)
+    labels = np.zeros(1000, np.uint8)
+    labels[training[:500]], labels[validation[:30]], labels[validation[30:]] = 7, 7, 2
+    assert math.isclose(blind_accuracy(labels, 4, Settings(validation=0.2)), 30 / 200)
 
 
 def test_zeros_is_not_ahead_of_a_guess_that_names_the_commonest_class(dataset):
@@ -250,7 +259,7 @@ def test_the_lessons_numbers_stand_only_beside_the_lessons_own_settings():
 
 def test_the_loss_of_a_table_is_the_mean_of_the_last_100_batches():
     """A single batch's is noise: 8.4 ± 6.9 for U[0, 1)."""
-    losses = np.concatenate([np.full(50, 9.0), np.tile([1.0, 3.0], 50)])
+    losses = np.repeat([9.0, 1.0, 3.0], 50)
     assert last_loss(runs("a", 0.1, losses=losses)[0]) == 2.0
 
 
