@@ -65,8 +65,9 @@ def index(studies: Sequence[Study], records: Sequence[Mapping[str, Any]]) -> str
     total = sum(found["processor_seconds"] for found in records) / 60
     lines = [
         "# Papers' claims, re-run",
-        "Each page says what a paper claims, what was done here, the rule, written before the run, and what came "
-        "out. `python scripts/study.py NAME` repeats one; `--all` repeats all, `--quick` is a look.",
+        "Each page says what is claimed, what was done here, the rule, written before the run (where that or a size "
+        "was changed after a first run, the page says so), and what came out. "
+        "`python scripts/study.py NAME` repeats one; `--all` repeats all, `--quick` is a look.",
         "\n".join(
             [
                 "| question | the claim | in short | minutes |",

@@ -72,13 +72,14 @@ def race(
 def measure(
     laboratory: Laboratory,
     *,
+    kinds: Mapping[str, Kind] = KINDS,
     blocks: tuple[int, ...] = (4, 16, 48),
     rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1),
     seeds: int = 5,
     images: int = 10_000,
 ) -> dict[str, Any]:
     """Validation accuracy in percent, `(kinds, blocks, seeds)`."""
-    accuracy = race(laboratory, KINDS, blocks=blocks, rates=rates, seeds=seeds, images=images)
+    accuracy = race(laboratory, kinds, blocks=blocks, rates=rates, seeds=seeds, images=images)
     return {"blocks": blocks, "accuracy": accuracy}
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from scratchnet.lab.experiment import named
 from scratchnet.lab.intervals import judge as verdicts
-from scratchnet.lab.studies.fixup import EXPERIMENT, Kind, finding, race
-from scratchnet.lab.study import Finding, Laboratory, Outcome, Study
+from scratchnet.lab.studies import fixup
+from scratchnet.lab.studies.fixup import EXPERIMENT, Kind, finding
+from scratchnet.lab.study import Finding, Outcome, Study
 from scratchnet.residual import residual_mlp
 
 HE = named("he_normal")
@@ -24,17 +25,7 @@ KINDS = {
 FALL = 5.0  # points of accuracy
 
 
-def measure(
-    laboratory: Laboratory,
-    *,
-    blocks: tuple[int, ...] = (4, 16, 48),
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1),
-    seeds: int = 5,
-    images: int = 10_000,
-) -> dict[str, Any]:
-    """Validation accuracy in percent, `(kinds, blocks, seeds)`."""
-    accuracy = race(laboratory, KINDS, blocks=blocks, rates=rates, seeds=seeds, images=images)
-    return {"blocks": blocks, "accuracy": accuracy}
+measure = partial(fixup.measure, kinds=KINDS)
 
 
 def judge(numbers: Mapping[str, Any]) -> Finding:
