@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
+from oracle import torch
 from scipy import stats
 
 from scratchnet import init

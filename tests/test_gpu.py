@@ -1,16 +1,19 @@
 """The same numbers on a GPU: every layer, the loss, Adam, training and a whole comparison, on each device.
 
 On the CPU these tests hold by construction and show that they can pass; on "cuda" they are skipped where there is no
-working GPU.
+working GPU. "rules" is the device cuda with strict.py in the place of CuPy: it needs no GPU, and shows that every call
+and every array is where CuPy asks for it.
 """
 
 import copy
+import sys
 
 import numpy as np
 import pytest
+import strict
 
 from scratchnet import init
-from scratchnet.backend import cuda_problem, on_host, to_device, to_host
+from scratchnet.backend import adam_kernel, cuda_problem, on_host, to_device, to_host
 from scratchnet.lab.comparison import compare
 from scratchnet.lab.experiment import Arm, Settings
 from scratchnet.layers import ELU, GELU, SELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, SiLU, Tanh, parameters, states
@@ -25,11 +28,19 @@ NO_GPU = cuda_problem()
 R = 3
 
 
-@pytest.fixture(
-    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(NO_GPU is not None, reason=f"no GPU: {NO_GPU}"))]
-)
-def device(request):
-    return request.param
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(NO_GPU is not None, reason=f"no GPU: {NO_GPU}"))
+
+
+@pytest.fixture(params=["cpu", "rules", GPU])
+def device(request, monkeypatch):
+    if request.param != "rules":
+        yield request.param
+        return
+    for name, module in strict.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    adam_kernel.cache_clear()  # one of the real CuPy may be there
+    yield "cuda"
+    adam_kernel.cache_clear()
 
 
 def moved(layer, device):

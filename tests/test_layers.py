@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
+from oracle import torch
 
 from scratchnet import layers
 from scratchnet.gradcheck import gradcheck

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import scipy.optimize
-import torch
 from conftest import ROOT
+from oracle import torch
 
 from scratchnet import init
 from scratchnet.init.meanfield import (

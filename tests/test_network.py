@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
+from oracle import torch
 
 from scratchnet import init
 from scratchnet.gradcheck import gradcheck

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
+from oracle import torch
 
 from scratchnet.optim import BLOCK, SGD, Adam
 

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-import torch
+from oracle import torch
 
 from scratchnet import init
 from scratchnet.gradcheck import gradcheck

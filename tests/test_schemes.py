@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.stats
-import torch
 from moments import SHAPES, assert_moments, assert_uniform
+from oracle import torch
 
 from scratchnet import init
 from scratchnet.layers import Linear, ReLU
