@@ -243,14 +243,14 @@ class ElementwiseKernel:
         outputs = arguments[len(self.inputs) :]
         if not all(isinstance(A, ndarray) for A in outputs):
             raise TypeError("Output arguments must be cupy.ndarray")
-        types_ = {"T": outputs[0].dtype}
+        types_, shape = {"T": outputs[0].dtype}, outputs[0].shape
         scope = {"T": types_["T"].type, "sqrt": np.sqrt}
         for (kind, name), x in zip(parameters, arguments, strict=True):
             dtype = np.dtype(types_.get(kind, kind))
             if isinstance(x, ndarray):
                 if x.dtype != dtype:
                     raise TypeError(f"Type is mismatched. {name} {x.dtype} {dtype}")
-                if np.broadcast_shapes(x.shape, outputs[0].shape) != outputs[0].shape:
+                if x.shape != shape and ([kind, name] in self.outputs or np.broadcast_shapes(x.shape, shape) != shape):
                     raise ValueError("Out shape is mismatched")
                 scope[name] = x._A.copy()
             elif isinstance(x, SCALARS):
