@@ -204,4 +204,5 @@ def describe(part: Part) -> str:
         return f"{Path(part.path).name}:{part.name}"
     if isinstance(part, functools.partial):
         return f"{describe(part.func)}:{','.join(f'{name}={value}' for name, value in part.keywords.items())}"
-    return getattr(part, "__qualname__", None) or type(part).__name__
+    # before 2.2, NumPy's ufuncs have no __qualname__
+    return getattr(part, "__qualname__", None) or getattr(part, "__name__", None) or type(part).__name__

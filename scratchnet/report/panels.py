@@ -100,7 +100,7 @@ def _ticks_at(axes: Axes, x: np.ndarray) -> None:
     places = axes.transData.transform(np.column_stack([x, np.ones(len(x))]))[:, 0]
     if 1 < len(x) <= 8 and np.diff(places).min() > 0.07 * np.ptp(places):
         axes.set_xticks(x, [_plain(value) for value in x])
-        axes.xaxis.minorticks_off()
+        axes.xaxis.set_ticks([], minor=True)
 
 
 def _scales(axes: Axes, panel: Lines | Grid) -> None:

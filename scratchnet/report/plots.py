@@ -334,7 +334,7 @@ def growth(title: str, xlabel: str, x: np.ndarray, curves: Mapping[str, np.ndarr
         axes.plot(x, y, color=COLORS[i], linestyle=DASHES[i], marker="o", markersize=4, label=label)
     axes.set_xscale("log")
     axes.set_xticks(x, [f"{value:,}" for value in x])
-    axes.xaxis.minorticks_off()
+    axes.xaxis.set_ticks([], minor=True)
     drawn = np.concatenate(list(curves.values()))
     if drawn.max() / drawn.min() < 4:
         axes.set_ylim(0, 1.1 * drawn.max())
@@ -418,7 +418,7 @@ def _log_ticks(axis: Axis) -> None:
         step = -(-len(ticks) // 8)
         ticks = [10.0**k for k in powers if k % step == 0 and low <= 10.0**k <= high]
     axis.set_ticks(ticks, [_plain(tick) for tick in ticks])
-    axis.minorticks_off()
+    axis.set_ticks([], minor=True)
 
 
 def _plain(x: float) -> str:

@@ -254,7 +254,7 @@ def units_over_steps(
             axes.set_xlim(-0.15, 1.15 * max(path.steps[-1] for path in arms.values()))
             axes.set_xticks([0, 1, 10, 100][: 2 + sum(path.steps[-1] >= 10 for path in arms.values())])
             axes.xaxis.set_major_formatter("{x:.0f}")
-            axes.xaxis.minorticks_off()
+            axes.xaxis.set_ticks([], minor=True)
             _bare(axes, "y")
     for axes, ylabel in zip(grid[:, 0], ("Distinct units", "Effective rank", "Validation accuracy, %"), strict=True):
         axes.set_ylabel(ylabel)
@@ -264,7 +264,7 @@ def units_over_steps(
         axes.set_ylim(-0.08, 1.6 * units)
         ticks = [t for t in (0, 1, 10, 100, 1000) if t < units / 2]
         axes.set_yticks([*ticks, units], [f"{t:,}" for t in (*ticks, units)])
-        axes.yaxis.minorticks_off()
+        axes.yaxis.set_ticks([], minor=True)
     grid[2, 0].set_ylim(0, 100)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
