@@ -96,8 +96,13 @@ def on_host(array: Array) -> bool:
     return isinstance(array, (np.ndarray, np.generic, float, int))
 
 
-def like(array: np.ndarray, other: Array) -> Array:
-    """Return `array`, which is on the host, on the device where `other` is."""
+def as_array(value: float | Array) -> Array:
+    """Return a number as an array of NumPy, and an array as it is, on its device."""
+    return np.asarray(value) if on_host(value) else value
+
+
+def like(array: Array, other: Array) -> Array:
+    """Return `array` on the device where `other` is. An array on the host is copied there."""
     return array if on_host(other) else to_device(array, "cuda")
 
 

@@ -24,7 +24,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from scratchnet.backend import Array, erf, like
+from scratchnet.backend import Array, as_array, erf, like
 
 
 class Layer(Protocol):
@@ -131,7 +131,7 @@ class PReLU(Layer):
     params = {"a": 0}
 
     def __init__(self, a: float | Array = 0.25) -> None:
-        self.a = np.asarray(a)
+        self.a = as_array(a)
         self.da = np.empty_like(self.a)
 
     def forward(self, X: Array, train: bool = False) -> Array:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from scratchnet.backend import Array, adam_kernel, on_host
+from scratchnet.backend import Array, adam_kernel, like, on_host
 
 
 class Optimizer(Protocol):
@@ -120,7 +120,7 @@ def rate(learning_rate: float | Array, theta: Array) -> float | Array:
         raise ValueError("expected finite learning rates ≥ 0, got an array with others in it")
     rates = np.empty_like(theta)
     try:
-        rates[...] = learning_rate
+        rates[...] = like(learning_rate, theta)
     except ValueError:
         shapes = f"{np.shape(learning_rate)}, which does not broadcast to theta's {theta.shape}"
         raise ValueError(f"expected one learning rate or one for each parameter, got the shape {shapes}") from None

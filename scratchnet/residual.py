@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.backend import Array
+from scratchnet.backend import Array, as_array
 from scratchnet.layers import Layer, Linear
 from scratchnet.network import Network, mlp
 
@@ -47,7 +47,7 @@ class Scale(Layer):
     params = {"alpha": 0}
 
     def __init__(self, alpha: float | Array) -> None:
-        self.alpha = np.asarray(alpha)
+        self.alpha = as_array(alpha)
         self.dalpha = np.empty_like(self.alpha)
 
     def forward(self, X: Array, train: bool = False) -> Array:
@@ -65,7 +65,7 @@ class Shift(Layer):
     params = {"beta": 0}
 
     def __init__(self, beta: float | Array = 0.0) -> None:
-        self.beta = np.asarray(beta)
+        self.beta = as_array(beta)
         self.dbeta = np.empty_like(self.beta)
 
     def forward(self, X: Array, train: bool = False) -> Array:

@@ -69,6 +69,7 @@ def fit(
     if indices is None:
         indices = np.arange(len(images))
     _check_labels(network, images, labels)
+    frozen = None if frozen is None else like(frozen, network.theta)
     loss = CrossEntropy()
     history: list[np.ndarray] = []
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -57,8 +57,8 @@ ATTRIBUTES = ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "
 VIEWS = ("T", "mT")
 
 # Ufuncs take `out`, `dtype` and `casting`, and no `where`.
-NAMES = """absolute add divide equal exp expm1 greater greater_equal isfinite isnan less less_equal log matmul maximum
-minimum multiply negative not_equal power sqrt square subtract tanh"""
+NAMES = """absolute add bitwise_and divide equal exp expm1 greater greater_equal isfinite isnan less less_equal log
+matmul maximum minimum multiply negative not_equal power sqrt square subtract tanh"""
 UFUNCS = set(NAMES.split())
 SCALARS = (bool, int, float, complex, np.generic)
 

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.backend import like
 from scratchnet.layers import Linear
 
 Shape = tuple[int, ...]
@@ -375,11 +376,12 @@ def linear(scheme: Scheme, *, rng: np.random.Generator, bias: Scheme | None = No
     def fill(layer: Any) -> None:
         if isinstance(layer, Linear):
             # in place: W and b are views on the network's theta
-            layer.W[...] = _draw(scheme, layer.W.shape, rng=rng)
+            layer.W[...] = like(_draw(scheme, layer.W.shape, rng=rng), layer.W)
             if bias is None:
                 layer.b[...] = 0
             else:
-                layer.b[...] = _draw(bias, layer.b.shape, fan_in=fan_in(layer.W.shape), rng=bias_rng)
+                b = _draw(bias, layer.b.shape, fan_in=fan_in(layer.W.shape), rng=bias_rng)
+                layer.b[...] = like(b, layer.b)
 
     return fill
 
