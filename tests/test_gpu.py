@@ -275,7 +275,19 @@ def test_the_command_line_names_the_gpu_and_trains_on_it(python, tmp_path):
     """With the rules in the place of CuPy: all that a person sees is as on a CPU."""
     with_rules = f"import runpy, sys; sys.path[:0] = [{str(ROOT / 'tests')!r}, {str(ROOT / 'scripts')!r}]; "
     with_rules += "import strict; strict.install(); sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
-    options = ("--quick", "--arms", "he_normal,lsuv", "--seeds", 1, "--hidden", 16, "--device", "auto")
+    options = (
+        "--quick",
+        "--arms",
+        "he_normal,lsuv",
+        "--seeds",
+        1,
+        "--hidden",
+        16,
+        "--dataset",
+        "synthetic",
+        "--device",
+        "auto",
+    )
     done = python("-c", with_rules, ROOT / "scripts" / "compare.py", *options, "--out", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     assert "training on cuda (CuPy's rules on NumPy)" in done.stderr
