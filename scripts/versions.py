@@ -100,15 +100,15 @@ def main() -> int:
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     pairs = [(v, which) for v in args.python or at_hand for which in args.which or ("oldest", "newest")]
-    lines = ["| Python | packages | versions | tests | `compare.py --quick` |", "|---|---|---|---|---|"]
-    failed = []
+    cli.say("| Python | packages | versions | tests | `compare.py --quick` |\n|---|---|---|---|---|")
+    failed = False
     for version, which in tqdm(pairs, desc="environments", unit="", disable=None):
         fine, line = row(version, at_hand[version], which, args.all, args.folder)
-        lines.append(line)
+        cli.say(line)  # as soon as it is known: the next takes minutes
         if not fine:
-            failed.append(str(args.folder / f"{version}-{which}.log"))
-            tqdm.write(f"something failed: see {failed[-1]}", file=sys.stderr)
-    return 0 if cli.say("\n".join(lines)) and not failed else 1
+            failed = True
+            tqdm.write(f"something failed: see {args.folder / f'{version}-{which}.log'}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -154,9 +154,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return ndarray(self._A[whole])
 
     def __setitem__(self, index, value):
-        if isinstance(value, np.ndarray) and value.ndim:
-            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-        if not isinstance(value, (ndarray, np.ndarray, *SCALARS)):
+        if not isinstance(value, (ndarray, *SCALARS)):
             raise TypeError(f"Unsupported type {type(value)}")
         if isinstance(value, ndarray):
             _refuse_overlap(self[index], [value])

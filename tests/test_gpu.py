@@ -257,7 +257,7 @@ def test_a_comparison_of_all_parts_in_several_stacks_is_the_same(device, dataset
     ]
     small = Dataset("small", dataset.images[:1000], dataset.labels[:1000], dataset.images[:0], dataset.labels[:0])
     settings = Settings(sizes=(784, 12, 12, 12, 10), activation=PReLU, normalization=LayerNorm, epochs=1)
-    monkeypatch.setattr(strict, "FREE", small.images.nbytes + 3 * bytes_of_a_network(settings))
+    monkeypatch.setattr(strict, "FREE", small.images.nbytes + 7 * bytes_of_a_network(settings) // 2)
     if isinstance(to_device(np.ones(1), device), strict.ndarray):
         units = units_for_gpu(arms, [0, 1], settings, small)
         assert [(len(unit.arms), list(unit.seeds)) for unit in units] == [(2, [0]), (1, [0]), (2, [1]), (1, [1])]

@@ -63,6 +63,7 @@ REFUSED = {
     "it > a host array": lambda X, M, i: X > H,
     "matmul with a host array": lambda X, M, i: X @ H.mT,
     "a ufunc with where": lambda X, M, i: np.add(X, X, where=M),
+    "a ufunc with where of the host": lambda X, M, i: np.add(X, X, where=MASK),
     "a ufunc with an out of the host": lambda X, M, i: np.exp(X, out=H.copy()),
     "where with a mask of the host": lambda X, M, i: np.where(MASK, X, 0),
     "where with a choice of the host": lambda X, M, i: np.where(M, X, H),
@@ -104,6 +105,13 @@ def test_allowed_is(what):
 def test_refused_is(what):
     with pytest.raises((TypeError, ValueError)):
         REFUSED[what](*arrays())
+
+
+def test_the_message_says_that_an_array_is_of_the_host():
+    """NumPy's own would say that ndarray and ndarray do not go together."""
+    for call in (lambda X: X + H, lambda X: np.where(X > 0, X, H)):
+        with pytest.raises(TypeError, match="an array of the host"):
+            call(strict.asarray(H))
 
 
 def test_what_stands_in_no_table_is_refused():
