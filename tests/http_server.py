@@ -150,7 +150,8 @@ def lead_to(location):
 
 def redirect_with_an_endless_body(handler, content):
     if "elsewhere" in handler.path:
-        return serve(handler, content)
+        serve(handler, content)
+        return
     handler.start(302, Location="/elsewhere" + handler.path)
     while not handler.server.released.is_set():
         handler.wfile.write(bytes(1 << 16))

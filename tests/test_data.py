@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scratchnet.data import fashion_mnist, load, pixels, split, synthetic
+from scratchnet.data import download, fashion_mnist, load, pixels, split, synthetic
 from scratchnet.train import batches
 
 
@@ -95,7 +95,7 @@ def offline(monkeypatch, tmp_path):
     """No data on this machine, and a mirror that refuses connections."""
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
     monkeypatch.setenv("SCRATCHNET_MIRROR", "http://127.0.0.1:9/")
-    monkeypatch.setattr(fashion_mnist, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
     few = synthetic.draw(100, rng=np.random.default_rng(0))
     monkeypatch.setattr(synthetic, "load", lambda: (*few, *few))
 
