@@ -13,7 +13,7 @@ ROOMS = {
     "": (
         [
             *("layers", "loss", "gradcheck", "optim", "network", "train", "normalization", "residual"),
-            *("backend", "files", "contract"),
+            *("backend", "files", "archive", "contract"),
         ],
         [],
     ),
@@ -35,7 +35,7 @@ ROOMS = {
     "report": (["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
-PLUMBING = {"backend", "files", "contract", "idx", "download", "fashion_mnist", "synthetic"}
+PLUMBING = {"backend", "files", "archive", "contract", "idx", "download", "fashion_mnist", "synthetic"}
 # Read after the afternoon, by those who ask what modern networks add.
 LATER = {"normalization", "residual"}
 FILES = [(room, name) for room, (names, _) in ROOMS.items() for name in names]

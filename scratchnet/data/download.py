@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from scratchnet.files import cut
+
 if TYPE_CHECKING:
     import requests
 
@@ -26,21 +28,14 @@ HOPS = 5  # redirects that are followed
 TICK = 2.0  # seconds over which a speed is measured
 REPORT = 10.0  # seconds between two lines on progress where there is no terminal
 CHUNK = 1 << 16
-LONGEST = 200  # characters that are repeated of what a server says
 
 
 class Failure(Exception):
     """A download has failed; the message completes "ADDRESS …". `again` is True if another attempt may succeed."""
 
     def __init__(self, reason: str, again: bool) -> None:
-        super().__init__(printable(reason))
+        super().__init__(cut(reason))
         self.again = again
-
-
-def printable(text: str) -> str:
-    """`text` as one line that does nothing to a terminal: control characters are escaped, and what is long is cut."""
-    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass
