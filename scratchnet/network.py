@@ -51,7 +51,10 @@ class Network(Layer):
             raise ValueError(f"expected the same replica axes for all parameters, got {sorted(replicas)}")
         lead = replicas.pop()
         theta = np.concatenate([A.reshape(*lead, -1) for A in arrays], axis=-1)
-        self._bind(theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False))
+        theta = theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False)
+        if theta.dtype.kind != "f":
+            raise ValueError(f"expected parameters of a floating-point type, got {theta.dtype}")
+        self._bind(theta)
         self._change_state(lambda A: A.astype(self.theta.dtype))
 
     def _bind(self, theta: Array) -> None:
@@ -233,7 +236,7 @@ def mlp(
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"expected at least two sizes, each at least 1, got {list(sizes)}")
-    if dropout > 0 and rng is None:
+    if dropout != 0 and rng is None:
         raise ValueError("dropout draws random masks: give mlp the rng that draws them")
     layers: list[Any] = []
     for n_in, n_out in itertools.pairwise(sizes):
@@ -241,7 +244,7 @@ def mlp(
             if normalization is not None:
                 layers.append(normalization(np.ones(n_in, dtype), np.zeros(n_in, dtype)))
             layers.append(activation())
-            if dropout > 0 and rng is not None:
+            if dropout != 0 and rng is not None:
                 layers.append(Dropout(dropout, rng=rng))
         layers.append(Linear(np.zeros((n_in, n_out), dtype), np.zeros(n_out, dtype)))
     network = Network(layers, dtype)

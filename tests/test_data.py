@@ -138,3 +138,9 @@ def test_auto_loads_the_real_images_if_they_are_on_this_machine(monkeypatch):
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="unknown dataset 'mnist': choose one of auto, fashion-mnist, synthetic"):
         load("mnist")
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_look_needs_an_image(dataset, n):
+    with pytest.raises(ValueError, match=f"expected a number of images ≥ 1, got {n}"):
+        dataset.first(n)

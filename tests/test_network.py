@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from scratchnet import init
+from scratchnet.backend import DeviceError, cuda_problem
 from scratchnet.gradcheck import gradcheck
 from scratchnet.layers import Dropout, Linear, PReLU, ReLU, Tanh, parameters
 from scratchnet.loss import CrossEntropy
@@ -355,6 +356,28 @@ def test_a_wrong_input_shape_says_what_is_expected(shape):
 def test_an_mlp_needs_sizes(sizes):
     with pytest.raises(ValueError, match="at least two sizes"):
         mlp(sizes)
+
+
+@pytest.mark.parametrize("dropout", [-1, float("nan"), 1])
+def test_a_dropout_that_is_no_probability_is_refused(rng, dropout):
+    with pytest.raises(ValueError, match="expected a probability of dropping a unit, 0 ≤ p < 1"):
+        mlp([3, 2, 1], dropout=dropout, rng=rng)
+
+
+def test_whole_numbers_as_parameters_are_refused():
+    with pytest.raises(ValueError, match="expected parameters of a floating-point type, got int64"):
+        mlp([3, 2, 1], dtype=np.int64)
+
+
+def test_a_device_that_does_not_exist_is_refused_in_one_sentence():
+    with pytest.raises(DeviceError, match="unknown device 'tpu': choose cpu or cuda"):
+        initialized().to("tpu")
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_refused_in_one_sentence():
+    with pytest.raises(DeviceError, match="the device cuda cannot be used: CuPy "):
+        initialized().to("cuda")
 
 
 def test_dropout_without_a_generator_is_refused():

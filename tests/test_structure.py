@@ -27,7 +27,7 @@ ROOMS = {
     "data": (["dataset", "idx", "download", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "experiment", "executors", "comparison", "rates"),
+            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
         ],
         ["", "init", "data"],
