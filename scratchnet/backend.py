@@ -78,11 +78,15 @@ def free_bytes() -> int:
 
 
 def to_device(array: Array, device: str) -> Array:
-    """Return `array` on `device` ("cpu" or "cuda"). It is copied only if it is not already there."""
+    """Return `array` on `device` ("cpu" or "cuda"), copied only if it is not already there. Raises DeviceError."""
     if device == "cpu":
         return to_host(array)
-    import cupy
-
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}: choose cpu or cuda")
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f"the device cuda cannot be used: {cuda_problem()}") from error
     return cupy.asarray(array)
 
 

@@ -61,3 +61,12 @@ def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
     for path in present:
         os.replace(path, aside / path.name)
     return aside
+
+
+LONGEST = 200  # characters that are repeated of what somebody else wrote
+
+
+def cut(text: str) -> str:
+    """`text` as one line that does nothing to a terminal: control characters are escaped, and what is long is cut."""
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,21 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from scratchnet.backend import Array, to_device, to_host
+from scratchnet.archive import NetworkFileError as NetworkFileError
+from scratchnet.archive import read_arrays
+from scratchnet.backend import Array, like, to_device, to_host
 from scratchnet.files import replacing
 from scratchnet.layers import Dropout, Layer, Linear, ReLU, parameters, states, walk
-
-
-class NetworkFileError(ValueError):
-    """A file does not hold this network's parameters; the message says what differs."""
 
 
 class Network(Layer):
@@ -56,7 +51,10 @@ class Network(Layer):
             raise ValueError(f"expected the same replica axes for all parameters, got {sorted(replicas)}")
         lead = replicas.pop()
         theta = np.concatenate([A.reshape(*lead, -1) for A in arrays], axis=-1)
-        self._bind(theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False))
+        theta = theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False)
+        if theta.dtype.kind != "f":
+            raise ValueError(f"expected parameters of a floating-point type, got {theta.dtype}")
+        self._bind(theta)
         self._change_state(lambda A: A.astype(self.theta.dtype))
 
     def _bind(self, theta: Array) -> None:
@@ -125,33 +123,15 @@ class Network(Layer):
             arrays: dict[str, Any] = {name: to_host(A) for name, A in self._arrays().items()}
             np.savez(file, **arrays)
 
-    def load(self, path: str | os.PathLike[str]) -> Self:
-        """Take parameters and state from a file of `save`; return the network.
+    def load(self, path: str | os.PathLike[str] | BinaryIO) -> Self:
+        """Take parameters and state from a file of `save`; return the network. `path` may be an open binary file too.
 
         Raises NetworkFileError, and changes nothing, where the file is damaged or holds other parameters.
         """
-        path = Path(path)
-        try:
-            with open(path, "rb") as file:
-                loaded = np.load(file, allow_pickle=False)
-                if isinstance(loaded, np.ndarray):
-                    raise ValueError("it is a single array")
-                saved = dict(loaded)
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise NetworkFileError(f"{path} is not an .npz file of parameters: {error}") from error
-        shapes = {name: A.shape for name, A in self._arrays().items()}
-        if saved.keys() != shapes.keys():
-            raise NetworkFileError(f"{path} holds {', '.join(saved)}, and this network has {', '.join(shapes)}")
-        for name, shape in shapes.items():
-            if saved[name].shape != shape:
-                raise NetworkFileError(f"{path} has {name} of shape {saved[name].shape}, and the network {shape}")
-            if saved[name].dtype.kind != "f":
-                raise NetworkFileError(
-                    f"{path} has {name} of type {saved[name].dtype}, expected floating-point numbers"
-                )
-        device = "cpu" if isinstance(self.theta, np.ndarray) else "cuda"
-        for name, A in self._arrays().items():
-            A[...] = to_device(saved[name], device)
+        arrays = self._arrays()
+        saved = read_arrays(path, {name: A.shape for name, A in arrays.items()}, self.theta.dtype)
+        for name, A in arrays.items():
+            A[...] = like(saved[name], A)
         return self
 
     def __str__(self) -> str:
@@ -256,7 +236,7 @@ def mlp(
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"expected at least two sizes, each at least 1, got {list(sizes)}")
-    if dropout > 0 and rng is None:
+    if dropout != 0 and rng is None:
         raise ValueError("dropout draws random masks: give mlp the rng that draws them")
     layers: list[Any] = []
     for n_in, n_out in itertools.pairwise(sizes):
@@ -264,7 +244,7 @@ def mlp(
             if normalization is not None:
                 layers.append(normalization(np.ones(n_in, dtype), np.zeros(n_in, dtype)))
             layers.append(activation())
-            if dropout > 0 and rng is not None:
+            if dropout != 0 and rng is not None:
                 layers.append(Dropout(dropout, rng=rng))
         layers.append(Linear(np.zeros((n_in, n_out), dtype), np.zeros(n_out, dtype)))
     network = Network(layers, dtype)

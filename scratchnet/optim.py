@@ -33,7 +33,7 @@ class SGD(Optimizer):
 
     def __init__(self, theta: Array, grad: Array, *, learning_rate: float | Array, momentum: float = 0.0) -> None:
         self.theta, self.grad = theta, grad
-        self.learning_rate, self.momentum = rate(learning_rate, theta), momentum
+        self.learning_rate, self.momentum = rate(learning_rate, theta), decay("momentum", momentum)
         self.v = np.zeros_like(theta)
 
     def step(self) -> None:
@@ -81,7 +81,8 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
     ) -> None:
         self.theta, self.grad = theta, grad
-        self.learning_rate, self.beta1, self.beta2, self.epsilon = rate(learning_rate, theta), beta1, beta2, epsilon
+        self.learning_rate, self.epsilon = rate(learning_rate, theta), epsilon
+        self.beta1, self.beta2 = decay("beta1", beta1), decay("beta2", beta2)
         self.m = np.zeros_like(theta)
         self.v = np.zeros_like(theta)
         self.t = 0
@@ -125,6 +126,13 @@ def rate(learning_rate: float | Array, theta: Array) -> float | Array:
         shapes = f"{np.shape(learning_rate)}, which does not broadcast to theta's {theta.shape}"
         raise ValueError(f"expected one learning rate or one for each parameter, got the shape {shapes}") from None
     return rates
+
+
+def decay(name: str, value: float) -> float:
+    """A momentum or a β of Adam, a number from 0 to below 1. Raises ValueError for others."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}: expected a number from 0 to below 1, got {value}")
+    return value
 
 
 # Elements of a vector that are worked on at a time: 128 KiB of float32 for each of the four or five vectors

@@ -100,10 +100,12 @@ def evaluate(
     """Mean loss and accuracy over the rows `indices` (default: all), in evaluation mode: nothing is dropped."""
     if indices is None:
         indices = np.arange(len(images))
+    n = indices.shape[-1]
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"expected examples, in batches of at least 1, got {n} in batches of {batch_size}")
     _check_labels(network, images, labels)
     loss = CrossEntropy()
     total_loss = total_correct = np.zeros(network.replicas)
-    n = indices.shape[-1]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for start in range(0, n, batch_size):
             batch = indices[..., start : start + batch_size]
@@ -115,7 +117,9 @@ def evaluate(
 
 
 def _check_labels(network: Network, images: Array, labels: Array) -> None:
-    """Raise ValueError unless every label is a class, one for each logit of the network. Once, and not at each step."""
+    """Raise ValueError unless each image has a label, and each label a logit of the network. Not at each step."""
+    if labels.shape[-1:] != (len(images),):
+        raise ValueError(f"expected a label for each of {len(images)} images, got labels of shape {labels.shape}")
     with np.errstate(all="ignore"):
         classes = network.forward(images[:1]).shape[-1]
     check_labels(to_host(labels), classes)

@@ -84,6 +84,19 @@ def drip(handler, content):
             return
 
 
+def trickle(seconds):
+    """Send the file evenly over so many seconds."""
+
+    def behave(handler, content):
+        handler.start(200, len(content))
+        for part in range(50):
+            handler.wfile.write(content[part * len(content) // 50 : (part + 1) * len(content) // 50])
+            handler.wfile.flush()
+            time.sleep(seconds / 50)
+
+    return behave
+
+
 def flood(handler, content):
     """Send bytes without end, and announce no length."""
     handler.start(200)
@@ -123,6 +136,52 @@ def redirect(handler, content):
         serve(handler, content)
     else:
         handler.start(302, 0, Location="/elsewhere" + handler.path)
+
+
+def lead_to(location):
+    """A redirect to this address, of which the first byte of the body never comes."""
+
+    def behave(handler, content):
+        handler.start(302, 10, Location=location)
+        handler.server.released.wait(30)
+
+    return behave
+
+
+def redirect_with_an_endless_body(handler, content):
+    if "elsewhere" in handler.path:
+        serve(handler, content)
+        return
+    handler.start(302, Location="/elsewhere" + handler.path)
+    while not handler.server.released.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+def drip_a_header(start):
+    """Send `start`, and then one byte of a header again and again: no time-out of a socket ever ends that."""
+
+    def behave(handler, content):
+        handler.wfile.write(start)
+        while not handler.server.released.wait(0.02):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+
+    return behave
+
+
+def continue_without_end(handler, content):
+    while not handler.server.released.wait(0.02):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        handler.wfile.flush()
+
+
+def speak(line):
+    """Answer with this status line."""
+
+    def behave(handler, content):
+        handler.wfile.write(line + b"\r\nContent-Length: 0\r\n\r\n")
+
+    return behave
 
 
 def together(clients):

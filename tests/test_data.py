@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scratchnet.data import fashion_mnist, load, pixels, split, synthetic
+from scratchnet.data import download, fashion_mnist, load, pixels, split, synthetic
 from scratchnet.train import batches
 
 
@@ -95,7 +95,7 @@ def offline(monkeypatch, tmp_path):
     """No data on this machine, and a mirror that refuses connections."""
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
     monkeypatch.setenv("SCRATCHNET_MIRROR", "http://127.0.0.1:9/")
-    monkeypatch.setattr(fashion_mnist, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
     few = synthetic.draw(100, rng=np.random.default_rng(0))
     monkeypatch.setattr(synthetic, "load", lambda: (*few, *few))
 
@@ -138,3 +138,9 @@ def test_auto_loads_the_real_images_if_they_are_on_this_machine(monkeypatch):
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="unknown dataset 'mnist': choose one of auto, fashion-mnist, synthetic"):
         load("mnist")
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_look_needs_an_image(dataset, n):
+    with pytest.raises(ValueError, match=f"expected a number of images ≥ 1, got {n}"):
+        dataset.first(n)

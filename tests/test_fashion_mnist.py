@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import http_server as web
@@ -17,9 +19,14 @@ import pytest
 from conftest import ROOT
 from http_server import http_server
 
-from scratchnet.data import dataset, fashion_mnist
-from scratchnet.data.fashion_mnist import FILES, FashionMNISTUnavailable, File, NoSuchFolder, data_folder, load, obtain
+from scratchnet.data import dataset, download, fashion_mnist
+from scratchnet.data.fashion_mnist import FILES, FashionMNISTUnavailable, File, NoSuchFolder, data_folder, load
 from scratchnet.data.idx import write_idx
+
+
+def obtain(file, folder, urls):
+    """`file` from `folder`, or else from the mirrors with these addresses."""
+    return fashion_mnist.obtain(file, folder, download.share(urls))
 
 
 def published(folder, name, array):
@@ -43,9 +50,8 @@ def labels(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Use the real waiting times, only shorter, and ignore the settings of this machine."""
-    monkeypatch.setattr(fashion_mnist, "PAUSE", 0.01)
-    monkeypatch.setattr(fashion_mnist, "CONNECT_TIMEOUT", 1.0)
-    monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 5.0)
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(download, "PATIENCE", 10.0)
     for name in ("SCRATCHNET_MIRROR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -53,7 +59,7 @@ def impatient(monkeypatch):
 @pytest.fixture
 def very_impatient(monkeypatch):
     """For servers that stop sending."""
-    monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(download, "PATIENCE", 1.0)
 
 
 def files_in(folder):
@@ -93,6 +99,7 @@ def test_an_intact_file_is_found_in_the_folder_and_in_its_subfolder(tmp_path, la
 
 RECOVERIES = {
     "a redirect is followed": [web.redirect],
+    "the body of a redirect has no end": [web.redirect_with_an_endless_body],
     "a 500 is tried again": [web.answer(500), web.answer(503), web.serve],
     "a 429 is tried again": [web.answer(429), web.serve],
     "a broken transfer is tried again": [web.truncate, web.serve],
@@ -142,10 +149,32 @@ FAILURES = {
     "half of it, each time": ([web.truncate], "lost the connection after"),
     "a length that is too short": ([web.promise_less], "is damaged or truncated"),
     "a drip": ([web.drip], r"is too slow \([\d,]+ bytes per second\)"),
-    "a flood": ([web.flood], "sent more than the expected 10,076 bytes"),
+    "a flood": ([web.flood], "sent more than the 20,008 bytes that the file can have"),
     "nothing": ([web.say(b"")], "is damaged or truncated"),
     "garbage": ([web.say(b"garbage")], "is damaged or truncated"),
     "a page of HTML after a byte order mark": ([web.say(b"\xef\xbb\xbf\r\n<html>")], "contains an HTML page"),
+    "a header that never ends": ([web.drip_a_header(b"HTTP/1.1 200 OK\r\nX-Slow: ")], "did not answer in time"),
+    "a status that never ends": ([web.drip_a_header(b"HTTP/1.1 200 ")], "did not answer in time"),
+    "a redirect that never ends": (
+        [web.drip_a_header(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nX-Slow: ")],
+        "did not answer in time",
+    ),
+    "a prelude without end": ([web.continue_without_end], "did not answer in time"),
+    "redirects without end": ([web.lead_to("/again")], "redirects more than 5 times"),
+    "a redirect to no address": ([web.lead_to("http://[::bad/")], r"redirects to http://\[::bad/, which is no address"),
+    "a redirect to a file": (
+        [web.lead_to("file:///etc/passwd")],
+        "redirects to file:///etc/passwd, which is neither http nor https",
+    ),
+    "a redirect to a port that is none": ([web.lead_to("http://localhost:99999/")], "cannot be reached"),
+    "a reason with an escape sequence": (
+        [web.speak(b"HTTP/1.1 404 \x1b]0;owned\x07\x1b[31m\xc2\x9bno")],
+        re.escape(r"answered 404 \x1b]0;owned\x07\x1b[31m"),
+    ),
+    "a redirect with an escape sequence": (
+        [web.speak(b"HTTP/1.1 302 Found\r\nLocation: gopher:\x1b[2J" + b"x" * 5000)],
+        r"redirects to gopher:\\x1b\[2Jx{100,200}…",
+    ),
     "a compressed page of HTML": ([web.say(gzip.compress(b"<html>"))], "contains an HTML page"),
 }
 
@@ -156,8 +185,9 @@ def test_a_failure_is_explained_and_the_next_mirror_is_tried(tmp_path, labels, c
     file, content = labels
     behaviours, reason = FAILURES[case]
     with http_server({file.name: content}, *behaviours) as bad, http_server({file.name: content}) as good:
-        with pytest.raises(FashionMNISTUnavailable, match=f"{bad.url}{file.name} {reason}"):
+        with pytest.raises(FashionMNISTUnavailable, match=f"{bad.url}{file.name} {reason}") as raised:
             obtain(file, tmp_path / "a", [bad.url])
+        assert str(raised.value).replace("\n", "").isprintable()
         assert obtain(file, tmp_path / "b", [bad.url, good.url]).read_bytes() == content
     assert files_in(tmp_path / "a") == []
 
@@ -202,9 +232,9 @@ def test_an_invalid_address_is_not_tried_again(tmp_path, labels, monkeypatch):
 
 def test_a_gzip_bomb_is_not_unpacked_to_see_what_it_is(tmp_path, labels):
     file, _ = labels
-    (tmp_path / file.name).write_bytes(
-        gzip.compress(b"\0\0\x08\x01\xff\xff\xff\xff" + bytes(200 << 20), compresslevel=1)
-    )
+    bomb = gzip.compress(b"\0\0\x08\x01\xff\xff\xff\xff" + bytes(200 << 20), compresslevel=1)
+    (tmp_path / file.name).write_bytes(bomb)
+    file = replace(file, size=len(bomb))
     tracemalloc.start()
     try:
         with pytest.raises(FashionMNISTUnavailable, match="is not the published file"):
@@ -288,6 +318,25 @@ def test_a_file_of_mnist_is_reported_and_left_alone(tmp_path, labels, capsys):
     assert "contains the digits of MNIST" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", [".", "fashion-mnist"])
+def test_a_file_that_is_too_large_is_refused_by_its_size_and_kept(tmp_path, labels, capsys, monkeypatch, place):
+    """It is never read: 8 GB would fill the memory."""
+    file, content = labels
+    huge = tmp_path / place / file.name
+    huge.parent.mkdir(exist_ok=True)
+    with huge.open("wb") as sparse:
+        sparse.truncate(8 << 30)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    with http_server({file.name: content}) as server:
+        path = obtain(file, tmp_path, [server.url])
+    monkeypatch.undo()
+    assert path == tmp_path / "fashion-mnist" / file.name
+    assert path.read_bytes() == content
+    assert f"{huge} is too large (expected at most 20,008 bytes, got 8,589,934,592)" in capsys.readouterr().err
+    kept = huge if place == "." else huge.with_name(f"{file.name}.damaged-8589934592-bytes")
+    assert kept.stat().st_size == 8 << 30
+
+
 # --- folders that cannot be written to ---
 
 
@@ -323,10 +372,11 @@ def test_a_read_only_file_system_is_reported_in_one_sentence(labels):
 DOWNLOAD = """
 import sys
 from pathlib import Path
+from scratchnet.data.download import share
 from scratchnet.data.fashion_mnist import File, FashionMNISTUnavailable, obtain
 name, size, sha, idx_size, idx_sha, folder, *mirrors = sys.argv[1:]
 try:
-    obtain(File(name, int(size), sha, int(idx_size), idx_sha), Path(folder), mirrors)
+    obtain(File(name, int(size), sha, int(idx_size), idx_sha), Path(folder), share(mirrors))
 except FashionMNISTUnavailable as error:
     sys.exit(str(error))
 """
@@ -355,6 +405,68 @@ def test_a_full_disk_is_reported_in_one_sentence_and_leaves_nothing_behind(tmp_p
     assert f"{file.name} cannot be written (File too large): free some disk space or choose another folder" in stderr
     assert "Traceback" not in stderr
     assert files_in(tmp_path) == []
+
+
+# --- how long it takes ---
+
+
+def test_a_redirect_is_followed_without_reading_its_body(tmp_path, labels):
+    """requests reads it whole, into memory: the server would send a gigabyte a second."""
+    file, content = labels
+    with http_server({file.name: content}, web.redirect_with_an_endless_body) as server:
+        begun = time.monotonic()
+        assert obtain(file, tmp_path, [server.url]).read_bytes() == content
+    assert time.monotonic() - begun < 2
+    assert len(server.requested) == 2
+
+
+@pytest.mark.parametrize("behave", [web.never_answer, web.drip_a_header(b"HTTP/1.1 200 "), web.drip, web.answer(503)])
+def test_all_mirrors_together_may_lose_so_many_seconds(tmp_path, labels, monkeypatch, behave):
+    """Whatever they do, and however many they are, `auto` takes the stand-in after PATIENCE seconds at the latest."""
+    file, content = labels
+    monkeypatch.setattr(download, "PATIENCE", 1.5)
+    monkeypatch.setattr(download, "PAUSE", 0.5)
+    with http_server({file.name: content}, behave) as server:
+        begun = time.monotonic()
+        with pytest.raises(FashionMNISTUnavailable):
+            obtain(file, tmp_path, [server.url, server.url + "a", server.url + "b"])
+    assert time.monotonic() - begun < 1.5 + 0.3
+
+
+def test_auto_is_given_thirty_seconds():
+    assert download.PATIENCE <= 30
+
+
+def test_a_mirror_that_delivers_is_asked_first_for_the_next_file(tmp_path, small, monkeypatch):
+    """So a silent one is waited for once, and not for each of the four files."""
+    monkeypatch.setattr(fashion_mnist, "FILES", tuple(file for file, _ in small))
+    monkeypatch.setattr(download, "PATIENCE", 1.0)
+    with http_server({}, web.never_answer) as silent, http_server({f.name: content for f, content in small}) as good:
+        load(tmp_path, mirrors=[silent.url, good.url])
+        assert set(silent.requested) == {small[0][0].name}
+        assert good.requested == [file.name for file, _ in small]
+
+
+def test_a_fast_download_may_take_longer_than_the_patience(tmp_path, labels, monkeypatch):
+    """Only time in which less than SLOWEST bytes a second come is lost: a tenth of this one's."""
+    file, content = labels
+    monkeypatch.setattr(download, "PATIENCE", 0.4)
+    monkeypatch.setattr(download, "SLOWEST", 4_000)
+    with http_server({file.name: content}, web.trickle(seconds=1.2)) as server:
+        begun = time.monotonic()
+        assert obtain(file, tmp_path, [server.url]).read_bytes() == content
+        assert time.monotonic() - begun > 1.0
+        assert len(server.requested) == 1
+
+
+def test_progress_is_told_line_by_line_where_there_is_no_terminal(tmp_path, labels, capsys, monkeypatch):
+    file, content = labels
+    monkeypatch.setattr(download, "REPORT", 0.2)
+    with http_server({file.name: content}, web.trickle(seconds=0.7)) as server:
+        obtain(file, tmp_path, [server.url])
+    lines = [line for line in capsys.readouterr().err.splitlines() if "10,076 bytes" in line]
+    assert 2 <= len(lines) <= 4
+    assert all(re.fullmatch(rf"scratchnet: {file.name}: [\d,]+ of 10,076 bytes", line) for line in lines)
 
 
 # --- several processes, and killed ones ---

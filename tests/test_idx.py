@@ -193,3 +193,10 @@ def peak_memory_of_a_failing_read(path):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_the_message_on_a_header_of_255_huge_lengths_stays_a_sentence(tmp_path):
+    (tmp_path / "x").write_bytes(bytes([0, 0, 8, 255]) + b"\x7f" * 4 * 255)
+    with pytest.raises(IdxError, match="does not match its header") as raised:
+        read_idx(tmp_path / "x")
+    assert len(str(raised.value)) < 500

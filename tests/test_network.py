@@ -2,14 +2,17 @@
 
 import copy
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 from oracle import torch
 
 from scratchnet import init
+from scratchnet.backend import DeviceError, cuda_problem
 from scratchnet.gradcheck import gradcheck
-from scratchnet.layers import Dropout, Linear, PReLU, ReLU, Tanh
+from scratchnet.layers import Dropout, Linear, PReLU, ReLU, Tanh, parameters
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, NetworkFileError, mlp
 
@@ -165,17 +168,164 @@ def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(tmp_path, chang
     assert np.array_equal(network.theta, before)
 
 
-def test_a_file_of_other_types_is_refused(tmp_path):
-    network = initialized()
-    np.savez(tmp_path / "x.npz", **{name: np.full(shape, "a") for name, shape in shapes(network).items()})
-    with pytest.raises(NetworkFileError, match="expected floating-point numbers"):
-        network.load(tmp_path / "x.npz")
+def arrays_of(network):
+    return {name: np.array(A) for name, A, _ in parameters(network)}
 
 
-def shapes(network):
-    from scratchnet.layers import parameters
+def repacked(method):
+    """The same file with its members packed by another method of zipfile."""
 
-    return {name: A.shape for name, A, _ in parameters(network)}
+    def change(path):
+        with zipfile.ZipFile(path) as old:
+            contents = {name: old.read(name) for name in old.namelist()}
+        with zipfile.ZipFile(path, "w", method) as new:
+            for name, content in contents.items():
+                new.writestr(name, content)
+
+    return change
+
+
+def patched(offset, value):
+    """The same file with 16 bits at this offset of each entry of its directory changed."""
+
+    def change(path):
+        content = bytearray(path.read_bytes())
+        start = 0
+        while (start := content.find(b"PK\x01\x02", start)) >= 0:
+            content[start + offset : start + offset + 2] = value.to_bytes(2, "little")
+            start += 4
+        path.write_bytes(content)
+
+    return change
+
+
+def with_array(**changed):
+    """The same file with other arrays; W stands for 0.W."""
+
+    def change(path):
+        np.savez(path, **{**arrays_of(initialized(1)), **{f"0.{name}": A for name, A in changed.items()}})
+
+    return change
+
+
+def with_header(header, version=(1, 0)):
+    """The same file with 0.W's header in its own words."""
+
+    def change(path):
+        with zipfile.ZipFile(path) as old:
+            contents = {name: old.read(name) for name in old.namelist()}
+        contents["0.W.npy"] = b"\x93NUMPY" + bytes(version) + len(header).to_bytes(2, "little") + header + bytes(192)
+        with zipfile.ZipFile(path, "w") as new:
+            for name, content in contents.items():
+                new.writestr(name, content)
+
+    return change
+
+
+def damaged_in_the_middle(path):
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+
+
+def bomb(path):
+    """A member that nobody wants, of 100 MB in 100 kB."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.npy", bytes(100 << 20))
+
+
+def twice(path):
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("0.W.npy", b"another one")
+
+
+def with_an_escape_sequence(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("\x1b[31m" + "x" * 5000, b"")
+
+
+HOSTILE = {
+    "bz2": (repacked(zipfile.ZIP_BZIP2), "packed by method 12"),
+    "lzma": (repacked(zipfile.ZIP_LZMA), "packed by method 14"),
+    "an unknown method": (patched(10, 99), "packed by method 99"),
+    "a password": (patched(8, 1), "password required"),
+    "a changed byte": (damaged_in_the_middle, "Bad CRC-32"),
+    "text": (with_array(W=np.full((8, 6), "a")), "0.W of type <U1, expected floating-point numbers"),
+    "integers": (with_array(W=np.ones((8, 6), int)), "0.W of type int64, expected floating-point"),
+    "complex numbers": (with_array(W=np.ones((8, 6), complex)), "0.W of type complex128"),
+    "a number too large for float32": (
+        with_array(W=np.full((8, 6), 1e300)),
+        r"0.W with 1e\+300, which is too large for the network's float32",
+    ),
+    "an object": (with_header(b"{'descr': '|O', 'fortran_order': False, 'shape': (8, 6)}"), "of type object"),
+    "more numbers than the shape": (
+        with_header(b"{'descr': '<f2', 'fortran_order': False, 'shape': (8, 6)}"),
+        "0.W damaged: expected 96 bytes of numbers, got more",
+    ),
+    "fewer numbers than the shape": (
+        with_header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (8, 6)}"),
+        "0.W damaged: expected 384 bytes of numbers, got 192",
+    ),
+    "a huge shape": (with_header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999, 6)}"), "of shape"),
+    "a header that is no Python": (with_header(b"{'descr': ((((("), "is not an .npz file of parameters"),
+    "a nested header": (with_header(b"(" * 9000), "is not an .npz file of parameters"),
+    "another version": (with_header(b"{}", version=(2, 0)), "another version of NumPy's format"),
+    "a bomb": (bomb, "holds 0.W, 0.b, 2.W, 2.b, 4.W, 4.b, bomb, and this network has 0.W"),
+    "one name twice": (twice, "holds 0.W, 0.b, 2.W, 2.b, 4.W, 4.b, 0.W, and"),
+    "nothing": (lambda path: zipfile.ZipFile(path, "w").close(), "holds nothing, and this network has"),
+    "a name with an escape sequence": (with_an_escape_sequence, r"holds \\x1b\[31mxxx"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_file_that_is_made_to_do_harm_is_refused_in_one_sentence_and_changes_nothing(tmp_path, case):
+    change, message = HOSTILE[case]
+    path = tmp_path / "network.npz"
+    initialized(1).save(path)
+    change(path)
+    network = initialized(0)
+    before = network.theta.copy()
+    tracemalloc.start()
+    try:
+        with pytest.raises(NetworkFileError, match=message) as raised:
+            network.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert str(raised.value).startswith(str(path))
+    assert str(raised.value).isprintable()
+    assert np.array_equal(network.theta, before)
+
+
+def test_a_file_of_float64_is_loaded_into_float32_and_back(tmp_path):
+    initialized(1, dtype=np.float64).save(tmp_path / "network.npz")
+    network = initialized(0).load(tmp_path / "network.npz")
+    assert np.array_equal(network.theta, initialized(1).theta)
+    network.save(tmp_path / "network.npz")
+    assert np.array_equal(initialized(0, dtype=np.float64).load(tmp_path / "network.npz").theta, network.theta)
+
+
+def test_the_infinities_of_a_network_that_diverged_are_loaded_as_they_are(tmp_path):
+    network = initialized(0)
+    network.theta[:3] = np.nan, np.inf, -np.inf
+    network.save(tmp_path / "network.npz")
+    loaded = initialized(1).load(tmp_path / "network.npz")
+    assert np.array_equal(loaded.theta, network.theta, equal_nan=True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_what_numpy_writes_is_read_in_both_orders_and_packed_too(tmp_path, save, order):
+    arrays = arrays_of(initialized(1))
+    save(tmp_path / "x.npz", **{name: np.array(A, ">f8", order=order) for name, A in arrays.items()})
+    with (tmp_path / "x.npz").open("rb") as file:  # an open file is read as well
+        loaded = arrays_of(initialized(0).load(file))
+    assert all(np.array_equal(loaded[name], A) for name, A in arrays.items())
+
+
+def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        initialized().load(tmp_path / "network.npz")
 
 
 def test_a_save_that_fails_leaves_the_old_file_as_it_was(tmp_path, monkeypatch):
@@ -206,6 +356,28 @@ def test_a_wrong_input_shape_says_what_is_expected(shape):
 def test_an_mlp_needs_sizes(sizes):
     with pytest.raises(ValueError, match="at least two sizes"):
         mlp(sizes)
+
+
+@pytest.mark.parametrize("dropout", [-1, float("nan"), 1])
+def test_a_dropout_that_is_no_probability_is_refused(rng, dropout):
+    with pytest.raises(ValueError, match="expected a probability of dropping a unit, 0 ≤ p < 1"):
+        mlp([3, 2, 1], dropout=dropout, rng=rng)
+
+
+def test_whole_numbers_as_parameters_are_refused():
+    with pytest.raises(ValueError, match="expected parameters of a floating-point type, got int64"):
+        mlp([3, 2, 1], dtype=np.int64)
+
+
+def test_a_device_that_does_not_exist_is_refused_in_one_sentence():
+    with pytest.raises(DeviceError, match="unknown device 'tpu': choose cpu or cuda"):
+        initialized().to("tpu")
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_refused_in_one_sentence():
+    with pytest.raises(DeviceError, match="the device cuda cannot be used: CuPy "):
+        initialized().to("cuda")
 
 
 def test_dropout_without_a_generator_is_refused():

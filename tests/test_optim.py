@@ -217,3 +217,11 @@ def test_a_vector_of_rates_keeps_float32(rng):
     Adam(theta, grad, learning_rate=np.full(5, 0.1)).step()
     np.testing.assert_allclose(theta, -0.1, rtol=1e-6)
     assert theta.dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 2, float("nan")])
+@pytest.mark.parametrize("name", ["momentum", "beta1", "beta2"])
+def test_a_share_of_the_past_that_is_none_is_refused(name, value):
+    make = SGD if name == "momentum" else Adam
+    with pytest.raises(ValueError, match=f"{name}: expected a number from 0 to below 1, got {value}"):
+        make(np.ones(3), np.ones(3), learning_rate=0.1, **{name: value})

@@ -13,7 +13,7 @@ ROOMS = {
     "": (
         [
             *("layers", "loss", "gradcheck", "optim", "network", "train", "normalization", "residual"),
-            *("backend", "files", "contract"),
+            *("backend", "files", "archive", "contract"),
         ],
         [],
     ),
@@ -24,10 +24,10 @@ ROOMS = {
         ],
         [""],
     ),
-    "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
+    "data": (["dataset", "idx", "download", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "experiment", "executors", "comparison", "rates"),
+            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
         ],
         ["", "init", "data"],
@@ -35,7 +35,7 @@ ROOMS = {
     "report": (["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"], ["files", "data", "lab"]),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
-PLUMBING = {"backend", "files", "contract", "idx", "fashion_mnist", "synthetic"}
+PLUMBING = {"backend", "files", "archive", "contract", "idx", "download", "fashion_mnist", "synthetic"}
 # Read after the afternoon, by those who ask what modern networks add.
 LATER = {"normalization", "residual"}
 FILES = [(room, name) for room, (names, _) in ROOMS.items() for name in names]
@@ -116,7 +116,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
         ("matplotlib", {"plots", "reasons", "panels"}),
-        ("requests", {"fashion_mnist"}),
+        ("requests", {"download"}),
     ],
 )
 def test_a_library_is_named_in_one_file(library, allowed):

@@ -310,3 +310,22 @@ def test_labels_beyond_the_classes_are_refused_before_training(dataset):
         )
     with pytest.raises(ValueError, match="labels must lie in 0 … 4"):
         evaluate(network, dataset.images, dataset.labels)
+
+
+@pytest.mark.parametrize("count", [5, 11])
+@pytest.mark.parametrize("how", ["fit", "evaluate"])
+def test_fewer_or_more_labels_than_images_are_refused(rng, how, count):
+    network = mlp([4, 3])
+    X, labels = rng.random((10, 4), dtype=np.float32), np.zeros(count, int)
+    with pytest.raises(ValueError, match=rf"a label for each of 10 images, got labels of shape \({count},\)"):
+        if how == "fit":
+            fit(network, Adam(network.theta, network.grad), X, labels, epochs=1, batch_size=2, rng=rng)
+        else:
+            evaluate(network, X, labels)
+
+
+@pytest.mark.parametrize(("indices", "batch_size"), [([], 10), ([1], 0), ([1], -1)])
+def test_an_evaluation_needs_examples(rng, indices, batch_size):
+    X, labels = rng.random((10, 4), dtype=np.float32), np.zeros(10, int)
+    with pytest.raises(ValueError, match=f"got {len(indices)} in batches of {batch_size}"):
+        evaluate(mlp([4, 3]), X, labels, indices=np.array(indices, int), batch_size=batch_size)

@@ -32,6 +32,8 @@ class Dataset:
 
     def first(self, n: int) -> Dataset:
         """The same with the first n images to train on: for a quick look."""
+        if n < 1:
+            raise ValueError(f"expected a number of images ≥ 1, got {n}")
         return dataclasses.replace(self, images=self.images[:n], labels=self.labels[:n])
 
     @property

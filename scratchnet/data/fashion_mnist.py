@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from scratchnet.data.download import Failure, Mirror, download, share
 from scratchnet.data.idx import GZIP_MAGIC, read_idx
 from scratchnet.files import must_be_writable, replacing
 
@@ -55,6 +56,11 @@ class File:
     def idx_name(self) -> str:
         return self.name.removesuffix(".gz")
 
+    @property
+    def largest(self) -> int:
+        """The size of the larger one of the two."""
+        return max(self.size, self.idx_size)
+
 
 FILES = (
     File(
@@ -87,13 +93,6 @@ FILES = (
     ),
 )
 
-ATTEMPTS = 3  # for each mirror, if another attempt may help
-PAUSE = 0.5  # seconds before the second attempt, twice that before the third
-CONNECT_TIMEOUT = 10.0  # seconds
-READ_TIMEOUT = 20.0  # seconds without receiving a byte
-SLOWEST = 5_000  # bytes per second: after READ_TIMEOUT seconds, a download with a lower average is abandoned
-CHUNK = 1 << 16
-
 ADVICE = (
     "To get the images, put the four files {names} (from https://github.com/zalandoresearch/fashion-mnist) into a\n"
     "folder and give its path with --data-dir or in the environment variable SCRATCHNET_DATA. To download from\n"
@@ -109,14 +108,6 @@ class NoSuchFolder(ValueError):
     """The folder that was named for the dataset does not exist."""
 
 
-class _Failure(Exception):
-    """A file is not the expected one, or its download failed. `again` is True if another attempt may succeed."""
-
-    def __init__(self, reason: str, again: bool) -> None:
-        super().__init__(reason)
-        self.again = again
-
-
 def load(
     data_dir: str | os.PathLike[str] | None = None, *, mirrors: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -128,7 +119,7 @@ def load(
     missing or damaged is downloaded into the subfolder, or into the folder itself if that is called fashion-mnist.
     `mirrors` are the addresses to download from, tried in order. They default to those in the environment variable
     SCRATCHNET_MIRROR, separated by spaces, and, if that is not set, to MIRRORS. With an empty sequence nothing is
-    downloaded.
+    downloaded. No more than `download.PATIENCE` seconds are lost with servers that do not deliver.
 
     Raises FashionMNISTUnavailable if a file can be neither loaded nor downloaded, and NoSuchFolder if the folder was
     named and does not exist: it may be mistyped, so it is not created.
@@ -142,7 +133,8 @@ def load(
                 f"there is no folder {folder}, named by {'SCRATCHNET_DATA' if data_dir is None else '--data-dir'}: "
                 "check the path, or create it to download Fashion-MNIST into it"
             )
-        paths = [obtain(file, folder, mirrors) for file in FILES]
+        servers = share(mirrors)
+        paths = [obtain(file, folder, servers) for file in FILES]
         train_images, train_labels, test_images, test_labels = (read_idx(path) for path in paths)
     except (RuntimeError, OSError) as error:  # pathlib raises RuntimeError for a user without a home folder
         names = ", ".join(file.name for file in FILES)
@@ -165,16 +157,23 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(cache) / "scratchnet"
 
 
-def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
+def obtain(file: File, folder: Path, mirrors: list[Mirror]) -> Path:
     """Return the path of an intact copy of `file`, from `folder` or else from the first mirror that delivers one.
+
+    The mirror that delivers is moved to the front of `mirrors`: it is the first one that is asked for the next file.
 
     A damaged copy is reported on stderr and downloaded again. It stays unchanged until the new copy is verified, and if
     the new copy takes its place, it is kept under another name. Raises FashionMNISTUnavailable.
     """
-    tried, damaged = [], {}
+    tried: list[str] = []
+    damaged: dict[Path, bytes | None] = {}  # path → its content, None if it is too large to be read
     for path in _places(file, folder):
         try:
             if not path.is_file():
+                continue
+            if (size := path.stat().st_size) > file.largest:
+                tried.append(f"{path} is too large (expected at most {file.largest:,} bytes, got {size:,})")
+                damaged[path] = None
                 continue
             content = path.read_bytes()
         except OSError as error:
@@ -184,7 +183,7 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
         try:
             _verify(content, file)
             return path
-        except _Failure as failure:
+        except Failure as failure:
             tried.append(f"{path} {failure}")
             damaged[path] = content
     for line in tried:
@@ -194,11 +193,10 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
         _prepare(target_folder)
         print(f"scratchnet: downloading {file.name} to {target_folder}", file=sys.stderr)
     for mirror in mirrors:
-        url = mirror.rstrip("/") + "/" + file.name
         try:
-            content = _download(url, file)
-        except _Failure as failure:
-            tried.append(f"{url} {failure}")
+            content = download(mirror, file.name, file.size, file.largest, partial(_unpacked, file=file))
+        except Failure as failure:
+            tried.append(f"{mirror.address(file.name)} {failure}")
             continue
         # a server that decompresses the file sends the IDX file inside: save that under its own name
         target = target_folder / (file.name if len(content) == file.size else file.idx_name)
@@ -211,6 +209,7 @@ def obtain(file: File, folder: Path, mirrors: Sequence[str]) -> Path:
             raise FashionMNISTUnavailable(
                 f"{target} cannot be written ({error.strerror or error}): free some disk space or choose another folder"
             ) from error
+        mirrors.insert(0, mirrors.pop(mirrors.index(mirror)))
         return target
     lines = "".join(f"\n  - {line}" for line in tried)
     raise FashionMNISTUnavailable(
@@ -234,87 +233,35 @@ def _prepare(folder: Path) -> None:
         ) from error
 
 
-def _keep_aside(path: Path, content: bytes) -> None:
+def _keep_aside(path: Path, content: bytes | None) -> None:
     """Write `content`, the damaged content of `path`, to a new file beside it.
 
     The damaged file is copied and not renamed, so that `path` exists at every moment. The copy's name depends on the
-    content: two processes that repair the same file write the same bytes to the same name.
+    content: two processes that repair the same file write the same bytes to the same name. A file that is too large to
+    be copied (`content` is None) is renamed.
     """
-    aside = path.with_name(f"{path.name}.damaged-{_sha256(content)[:8]}")
-    with replacing(aside) as temporary:
-        temporary.write_bytes(content)
-    print(f"scratchnet: kept a copy of the damaged file as {aside}", file=sys.stderr)
+    if content is None:
+        aside = path.with_name(f"{path.name}.damaged-{path.stat().st_size}-bytes")
+        path.rename(aside)
+    else:
+        aside = path.with_name(f"{path.name}.damaged-{_sha256(content)[:8]}")
+        with replacing(aside) as temporary:
+            temporary.write_bytes(content)
+    print(f"scratchnet: kept the damaged file as {aside}", file=sys.stderr)
 
 
-def _download(url: str, file: File) -> bytes:
-    """Download and verify `file` from `url`, in up to ATTEMPTS attempts. Raises _Failure with the last reason."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _attempt(url, file)
-        except _Failure as failure:
-            if not failure.again or attempt == ATTEMPTS:
-                raise
-        time.sleep(PAUSE * attempt)
-    raise AssertionError("unreachable")
-
-
-def _attempt(url: str, file: File) -> bytes:
-    """Make one request. The content stays in memory until it is verified, so no partial file is ever on disk."""
-    import requests
-    import urllib3
-    from tqdm import tqdm
-
-    content = bytearray()
-    start = time.monotonic()
-    try:
-        with requests.get(
-            url,
-            stream=True,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            headers={"Accept-Encoding": "identity"},  # send the .gz file as it is: file.sha256 is its hash
-        ) as response:
-            if response.status_code != 200:
-                again = response.status_code >= 500 or response.status_code in (408, 429)
-                raise _Failure(f"answered {response.status_code} {response.reason}", again)
-            # read1 returns the bytes received so far, so a very slow server is noticed (urllib3 before 2.1 lacks it)
-            read = getattr(response.raw, "read1", response.raw.read)
-            with tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
-                while chunk := read(CHUNK, decode_content=False):
-                    content += chunk
-                    bar.update(len(chunk))
-                    if len(content) > max(file.size, file.idx_size):
-                        raise _Failure(f"sent more than the expected {file.size:,} bytes", again=False)
-                    elapsed = time.monotonic() - start
-                    if elapsed > READ_TIMEOUT and len(content) < SLOWEST * elapsed:
-                        raise _Failure(f"is too slow ({len(content) / elapsed:,.0f} bytes per second)", again=False)
-            encoding = response.headers.get("Content-Encoding")
-    except (requests.Timeout, urllib3.exceptions.TimeoutError):
-        reason = f"stopped sending after {len(content):,} of {file.size:,} bytes"
-        raise _Failure(reason if content else "did not answer in time", again=True) from None
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        if content:
-            raise _Failure(f"lost the connection after {len(content):,} of {file.size:,} bytes", again=True) from error
-        # for an address that is not a valid http URL, requests' exceptions are ValueErrors too
-        no_address = isinstance(error, ValueError)
-        raise _Failure(f"cannot be reached ({_root(error)})", again=not no_address) from error
-    received = bytes(content)
-    if encoding == "gzip" and received.startswith(GZIP_MAGIC) and _sha256(received) != file.sha256:
+def _unpacked(content: bytes, encoding: str | None, file: File) -> bytes:
+    """The `content` of an answer, verified. `encoding` is its Content-Encoding."""
+    if encoding == "gzip" and content.startswith(GZIP_MAGIC) and _sha256(content) != file.sha256:
         # the server compressed the file once more although it was asked not to; in any other case the header is
         # ignored, since many servers send it with every file whose name ends in .gz
-        received, _ = _unpack(received, max(file.size, file.idx_size) + 1)
-    _verify(received, file)
-    return received
-
-
-def _root(error: BaseException) -> str:
-    """Return the message of the first exception in a chain, the one that caused the others."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        content, _ = _unpack(content, file.largest + 1)
+    _verify(content, file)
+    return content
 
 
 def _verify(content: bytes, file: File) -> None:
-    """Raise _Failure unless `content` is `file` or the IDX file inside. Its message says what `content` seems to be."""
+    """Raise Failure unless `content` is `file` or the IDX file inside. Its message says what `content` seems to be."""
     digest = _sha256(content)
     if digest in (file.sha256, file.idx_sha256):
         return
@@ -322,14 +269,14 @@ def _verify(content: bytes, file: File) -> None:
     if content.startswith(GZIP_MAGIC):
         inside, whole = _unpack(content, file.idx_size + 1)
     if inside.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # a page may start with a byte order mark and spaces
-        raise _Failure("contains an HTML page instead of the file", again=False)
+        raise Failure("contains an HTML page instead of the file", again=False)
     if not whole:
         message = f"is damaged or truncated (expected {file.size:,} bytes, got {len(content):,})"
-        raise _Failure(message, again=True)
+        raise Failure(message, again=True)
     if _is_mnist(inside):
-        raise _Failure("contains the digits of MNIST, not Fashion-MNIST (their files have the same names)", again=False)
+        raise Failure("contains the digits of MNIST, not Fashion-MNIST (their files have the same names)", again=False)
     message = f"is not the published file: expected the SHA-256 {file.sha256[:16]}…, got {digest[:16]}…"
-    raise _Failure(message, again=False)
+    raise Failure(message, again=False)
 
 
 def _sha256(content: bytes) -> str:

@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from scratchnet.files import replacing
+from scratchnet.files import cut, replacing
 
 # The format does not define 0x0A.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -85,11 +85,11 @@ def _parse(file: BinaryIO | gzip.GzipFile, path: str) -> np.ndarray:
     if len(content) != expected:
         found = "more" if len(content) > expected else f"{len(content):,}"
         message = f"expected {expected:,} bytes for the shape {shape} and the type {dtype.name}, got {found}"
-        raise IdxError(f"{path} does not match its header: {message}")
+        raise IdxError(f"{path} does not match its header: {cut(message)}")
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
     except ValueError as error:  # over 64 dimensions, or one length of 0 and others whose product overflows
-        raise IdxError(f"{path} has {ndim} dimensions {shape}, which NumPy does not support ({error})") from error
+        raise IdxError(f"{path} has {ndim} dimensions, which NumPy does not support: {cut(str(error))}") from error
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from scratchnet.data import Dataset, split
+from scratchnet.lab.checks import check_work
 from scratchnet.lab.executors import (
     Failed,
     WorkerDied,
@@ -48,16 +49,14 @@ def compare(
 
     Arms that start from the same weights, such as `he_normal` and `kaiming_normal:a=0`, are trained once.
 
-    Raises PartError, before training, where an arm or a part of the settings does not work; Unfinished, with the runs
+    Raises ValueError for what cannot be compared, such as fewer labels than images; PartError, before training, where
+    an arm or a part of the settings does not work; Unfinished, with the runs
     that are complete, where training stops early: on Ctrl-C, or where a worker process dies.
     """
     from tqdm import tqdm
 
+    check_work(arms, seeds, dataset, settings, jobs)
     keys = [arm.key for arm in arms]
-    if len(set(keys)) < len(keys):
-        raise ValueError(f"expected a key of its own for each arm, got {', '.join(keys)}")
-    if not (arms and seeds):
-        raise ValueError(f"expected at least one arm and one seed, got {len(arms)} arms and {len(seeds)} seeds")
     same = rehearse(arms, seeds[0], dataset.images, dataset.labels, settings)
     arms = [arm for arm in arms if same[arm.key] == arm.key]
     steps = settings.steps(len(dataset.images))

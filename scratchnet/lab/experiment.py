@@ -18,6 +18,7 @@ from scratchnet import init
 from scratchnet.backend import Array, like, to_host
 from scratchnet.data import split
 from scratchnet.lab import parts
+from scratchnet.lab.checks import check_settings
 from scratchnet.lab.recording import Recording
 from scratchnet.layers import Layer, ReLU, parameters, states, walk
 from scratchnet.loss import CrossEntropy
@@ -92,6 +93,7 @@ class Settings:
     `activation()` makes one activation layer; `optimizer(theta, grad, learning_rate=...)` makes the optimizer.
     `normalization(gamma, beta)`, if it is not None, makes a layer before each activation, and is given to `build` too.
     With `choosing`, a seed's validation images are left out, and its other images are split once more: see `rows`.
+    Raises ValueError for numbers that nothing can be trained with.
     """
 
     sizes: tuple[int, ...] = (784, 256, 128, 10)
@@ -107,6 +109,9 @@ class Settings:
     dtype: str = "float32"
     device: str = "cpu"
     choosing: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def network(self, masks: np.random.Generator | Sequence[np.random.Generator]) -> Network:
         """A network as `build` makes it, not yet initialized, whose dropout masks are drawn by `masks`."""

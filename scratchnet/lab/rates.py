@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scratchnet.data import Dataset
+from scratchnet.lab.checks import check_work
 from scratchnet.lab.comparison import by_arm, compare
 from scratchnet.lab.experiment import Arm, Settings
 
@@ -67,6 +68,7 @@ def choose(
         raise ValueError(f"expected at least two learning rates to choose from, got {rising}")
     tried = {arm.key: [replace(arm, key=f"{arm.key} at {rate}", learning_rate=rate) for rate in rising] for arm in arms}
     every = [arm for some in tried.values() for arm in some]
+    check_work(every, seeds, dataset, settings, jobs)
     runs = by_arm(compare(every, dataset, replace(settings, choosing=True), seeds=seeds, jobs=jobs))
     accuracy = {
         key: np.array(
