@@ -112,9 +112,10 @@ class FileLinks(SphinxTransform):
     def apply(self) -> None:
         links = [*self.document.findall(addnodes.download_reference), *self.document.findall(addnodes.pending_xref)]
         for link in links:
-            path = (Path(self.env.doc2path(self.env.docname)).parent / link["reftarget"].partition("#")[0]).resolve()
+            target = link["reftarget"].partition("#")[0]
+            path = (Path(self.env.doc2path(self.env.docname)).parent / target).resolve()
             isfile = isinstance(link, addnodes.download_reference)
-            if link.get("reftype") == "myst" and path.is_relative_to(ROOT) and (isfile or path.is_dir()):
+            if link.get("reftype") == "myst" and target and path.is_relative_to(ROOT) and (isfile or path.is_dir()):
                 page = page_of(path)
                 self.env.repository_files = {*getattr(self.env, "repository_files", ()), path}
                 target = self.app.builder.get_relative_uri(self.env.docname, page)
