@@ -11,6 +11,7 @@ half a point, and some sentence on it says that it differs by less.
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import cli
@@ -54,10 +55,14 @@ def dismissed(arms: int, seeds: int, repeats: int, rng: np.random.Generator) -> 
     return float(np.mean([any(map(last.search, sentences(arms, seeds, 0.5, rng))) for _ in range(repeats)]))
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--repeats", type=cli.whole(1), default=1000, metavar="N", help="for each row (default 1000)")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
     rng = np.random.default_rng(0)
     lines = [
         "| arms | seeds | wrong | found, half a point | found, one point | dismissed |",
