@@ -35,7 +35,7 @@ ROOMS = {
     "report": (
         [
             *("tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"),
-            *("page", "live", "story"),
+            *("page", "live", "story", "accounts"),
         ],
         ["files", "data", "lab"],
     ),

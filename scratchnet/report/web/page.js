@@ -34,6 +34,7 @@ const power = (k) => "10" + [...String(k)].map((c) => SUPERSCRIPT[c]).join("");
 function said(x) {
   if (x === null || x === undefined || Number.isNaN(x)) return "–";
   const size = Math.abs(x);
+  if (size === 0) return "0";
   if (size >= 1e6 || (size < 1e-3 && size > 0)) {
     const k = Math.floor(Math.log10(size));
     return `${minus((x / 10 ** k).toFixed(1))}·${power(k)}`;
@@ -217,7 +218,7 @@ function chart(figure, content) {
       bands,
       scales: { x: { time: false, range: () => [x[0], Math.max(x.at(-1), x[0] + 1)] }, y: { distr: logarithmic ? 3 : 1, range } },
       axes: [
-        { ...axis, label: smooth() ? `Batch; each point is the mean of ${content.window}, up to it` : "Batch", size: 34, values: (_, at) => at.map((v) => (Number.isInteger(v) ? v.toLocaleString("en") : "")) },
+        { ...axis, label: smooth() ? `Batch; each point is the mean of ${content.window}, up to it` : "Batch", size: 26, values: (_, at) => at.map((v) => (Number.isInteger(v) ? v.toLocaleString("en") : "")) },
         {
           ...axis,
           label: content.yLabel,
@@ -251,6 +252,10 @@ function chart(figure, content) {
       c.font = `${12 * devicePixelRatio}px ${color("sans")}`;
       c.textAlign = "right";
       c.textBaseline = "bottom";
+      c.strokeStyle = color("paper");
+      c.lineWidth = 4 * devicePixelRatio;
+      c.lineJoin = "round";
+      c.strokeText(label, self.bbox.left + self.bbox.width - 4, at - 3);
       c.fillText(label, self.bbox.left + self.bbox.width - 4, at - 3);
       c.restore();
     }
@@ -383,10 +388,11 @@ function steps(figure, content) {
       element("span", { class: fine ? "fine" : "bad" }, arm.words[k].join(", ")),
       `. The loss is ${loss}; a blind guess has ${Math.log(content.classes).toFixed(2)}.`,
     );
-    const span = reach(arm.log_dY_range.flat());
+    const wide = reach(arm.log_dY_range.flat());
+    const span = wide && [Math.floor(wide[0]), Math.max(Math.ceil(wide[1]), Math.floor(wide[0]) + 1)];
     layers.replaceChildren(
       ...arm.units.map((units, i) => {
-        const verdicts = arm.layers[k][i];
+        const verdicts = arm.layers[k][i].filter(([word], v, all) => all.findIndex((other) => other[0] === word) === v);
         const last = i === arm.units.length - 1;
         const total = units * content.images;
         const zero = total - arm.log_dY[k][i].reduce((a, b) => a + b, 0);
@@ -400,8 +406,8 @@ function steps(figure, content) {
           element("div", {}, element("p", { class: "small" }, `Gradients, mean square ${said(arm.gradient[k][i])}${share}`),
             bars(arm.log_dY[k][i], arm.log_dY_range[k][i], span, `Histogram of the gradients at layer ${i + 1} by powers of ten`, decades)),
           element("div", { class: "says" },
-            element("p", {}, element("strong", {}, `${differ} of ${units}`), ` units differ; they are worth ${said(arm.rank[k][i])}`),
-            ...reasons.map(([word, reason]) => element("p", {}, element("span", { class: word === "fine" ? "fine" : "bad" }, word), ` ${reason}`))));
+            element("p", {}, `${differ} distinct unit${differ === 1 ? "" : "s"} of ${units}, effective rank ${said(arm.rank[k][i])}`),
+            ...reasons.map(([word, reason]) => element("p", {}, element("span", { class: word === "fine" ? "fine" : "bad" }, word), `: ${reason}`))));
       }),
     );
   }
