@@ -7,6 +7,7 @@ script runs; a `Picture` or a `Table` that is `still` says the same there.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -16,7 +17,7 @@ import numpy as np
 
 from scratchnet.lab.intervals import FEWEST, t_quantile
 from scratchnet.lab.recording import LOOKED_AT
-from scratchnet.lab.verdicts import on_looks, words
+from scratchnet.lab.verdicts import on_looks, size, words
 from scratchnet.report.page import data
 from scratchnet.report.tables import LAST
 
@@ -137,12 +138,17 @@ class Steps:
         }
 
     def table(self) -> list[list[str]]:
-        """What the rules say of each arm, a column for each step: for those who see no script."""
+        """What the rules say of each arm, and its loss, a column for each step: for those who see no script."""
         steps = sorted({step for recording in self.walks.values() for step in recording["steps"]})
         rows = [["", *(called(step) for step in steps)]]
         for label, recording in self.walks.items():
-            looks = dict(zip(recording["steps"], judged(recording, self.classes), strict=True))
-            rows.append([label, *(", ".join(looks[step]) if step in looks else "" for step in steps)])
+            looks = {
+                step: f"{', '.join(found)}; loss {size(math.nan if loss is None else loss)}"
+                for step, found, loss in zip(
+                    recording["steps"], judged(recording, self.classes), recording["loss"], strict=True
+                )
+            }
+            rows.append([label, *(looks.get(step, "") for step in steps)])
         return rows
 
 

@@ -29,7 +29,7 @@ MOST = 3_000_000  # bytes of a page
 POLICY = (
     "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 )
-NUMBER = re.compile(r"[+−–~<>≤≥-]?\s?[\d.,∞–]+(?:e[−+-]?\d+)?(?: ?%)?(?: ± [\d.,e+-]+(?: ?%)?)?|diverged|n/a|NaN|")
+NUMBER = re.compile(r"[+−-]?[\d.,]+(e[−+-]?\d+)?( ± [\d.,e+-]+)?( ?%)?( \([^)]*\))?|∞|–|diverged|n/a|NaN|")
 
 
 class Part(Protocol):

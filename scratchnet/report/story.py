@@ -246,8 +246,8 @@ def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: i
     )
     steps = Steps("why", "Outputs, gradients and units of each layer, step by step", walks, classes)
     caption = (
-        f"What the rules say of each start, by step: seed {seeds[0]}, {LOOKED_AT} validation images. A rule compares a "
-        "number with a limit, which is a convention"
+        f"What the rules say of each start, by step: seed {seeds[0]}, {LOOKED_AT} validation images. The rules are "
+        "made to judge a start: learning makes signals larger, so that a network that has learned may break one too"
     )
     return [Section("Why", [Words(words), steps, Table(steps.table(), caption)], "why-section")]
 

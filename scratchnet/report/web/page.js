@@ -228,7 +228,7 @@ function chart(figure, content) {
       ],
       legend: { show: false },
       cursor: { drag: { x: false, y: false, setScale: false }, points: { size: 7, show: true } },
-      hooks: { setCursor: [() => u && read(u.cursor.idx, false)], draw: [levels] },
+      hooks: { setCursor: [() => u && read(u.cursor.idx, false)], drawAxes: [(self) => levels(self, false)], draw: [(self) => levels(self, true)] },
     };
     if (u) u.destroy();
     u = null;
@@ -236,7 +236,8 @@ function chart(figure, content) {
     read(state.at, false);
   }
 
-  function levels(self) {
+  /** The lines of the levels, which lie below the curves, or with `names` what they are called, which lies above. */
+  function levels(self, names) {
     for (const { label, y } of content.levels) {
       const { min, max } = self.scales.y;
       if (!(y > min && y < max)) continue;
@@ -245,10 +246,14 @@ function chart(figure, content) {
       c.save();
       c.strokeStyle = c.fillStyle = color("soft");
       c.lineWidth = devicePixelRatio;
-      c.beginPath();
-      c.moveTo(self.bbox.left, at);
-      c.lineTo(self.bbox.left + self.bbox.width, at);
-      c.stroke();
+      if (!names) {
+        c.beginPath();
+        c.moveTo(self.bbox.left, at);
+        c.lineTo(self.bbox.left + self.bbox.width, at);
+        c.stroke();
+        c.restore();
+        continue;
+      }
       c.font = `${12 * devicePixelRatio}px ${color("sans")}`;
       c.textAlign = "right";
       c.textBaseline = "bottom";
