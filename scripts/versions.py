@@ -43,7 +43,7 @@ def claimed() -> tuple[dict[str, str], list[str]]:
 def pythons() -> dict[str, str]:
     """The interpreters at hand, on PATH or of pyenv, from 3.11 on: {"3.11": path, …}."""
     found = [shutil.which(f"python3.{minor}") for minor in range(11, 30)]
-    found += map(str, sorted(Path.home().glob(".pyenv/versions/3.*/bin/python")))
+    found += [*map(str, sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"))), sys.executable]
     versions: dict[str, str] = {}
     for path in filter(None, found):
         asked = subprocess.run([path, "-V"], capture_output=True, text=True)  # a shim of pyenv may lead nowhere
