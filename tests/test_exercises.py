@@ -149,13 +149,22 @@ def test_expect_takes_what_is_right_up_to_rounding():
         answers.expect("A", np.array([1.0, 2.1]), np.array([1.0, 2.0]))
 
 
+def test_the_page_on_exercises_shows_what_the_command_prints(python, tmp_path):
+    wrong = {"linear_backward": "return dY.T @ X, dY.sum(0), dY @ W.T"}
+    judge("linear", wrong | {"scale_backward": RIGHT["linear"]["scale_backward"]}, tmp_path)
+    printed = python("docs/exercises/check.py", "linear", "--folder", tmp_path, COLUMNS="100").stdout
+    page = (EXERCISES / "README.md").read_text("utf-8")
+    shown = re.search(r"check\.py linear\ndocs/exercises/linear\.py\n(.*?)```", page, re.DOTALL)[1]
+    assert printed.partition("\n")[2] == shown
+
+
 def test_the_command_says_verdicts_and_its_exit_code_too(python, tmp_path):
     judge("linear", RIGHT["linear"], tmp_path)
-    right = python("docs/exercises/check.py", "linear", "--folder", tmp_path)
+    right = python("docs/exercises/check.py", "linear", "--folder", tmp_path, COLUMNS="100")
     assert (right.returncode, right.stderr) == (0, "")
     assert right.stdout.endswith("4 of 4 right\n")
     judge("linear", RIGHT["linear"] | {"linear_backward": "return dY.T @ X, dY.sum(0), dY @ W.T"}, tmp_path)
-    wrong = python("docs/exercises/check.py", "linear", "--folder", tmp_path)
+    wrong = python("docs/exercises/check.py", "linear", "--folder", tmp_path, COLUMNS="100")
     assert (wrong.returncode, wrong.stderr) == (1, "")
     assert "linear_backward: WRONG. dW is transposed" in wrong.stdout
     stubs = python("docs/exercises/check.py")
