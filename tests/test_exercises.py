@@ -115,19 +115,56 @@ def test_an_error_deep_in_numpy_is_told_at_the_readers_line(tmp_path):
     assert re.match(r"Line \d+, `return np.linalg.inv\(X\), 0, 0`, raised LinAlgError", why)
 
 
+NONSENSE = [
+    *("None", "5", "'five'", "[]", "{}", "object()", "np", "(None, None, None)", "(1, 2)", "('a', 'b', 'c')"),
+    *("np.array(['a'])", "np.array([None])", "np.full((5, 3), np.nan)", "np.zeros((0, 3))", "np.array(1j)", "range(3)"),
+    *("(np.zeros(3),) * 3", "(np.zeros((4000, 6)),) * 2", "(np.full((4000, 6), 'x'),) * 2", "10**400", "True", "1 / 0"),
+    *("np.inf", "print", "[[1, 2], [3]]"),
+]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_nonsense_is_told_in_one_sentence_and_is_no_crash(chapter, tmp_path):
+    for value in NONSENSE:
+        answers = {}
+        for exercise, right in RIGHT[chapter].items():
+            line = f"return {value}"
+            answers[exercise] = (line, line) if isinstance(right, tuple) else line if "return" in right else value
+        if value == "1 / 0":  # in a number to predict it would raise before anything is judged
+            answers = {exercise: answer for exercise, answer in answers.items() if answer != value}
+        for exercise, (verdict, why) in judge(chapter, answers, tmp_path).items():
+            missing = answers.get(exercise, "None") == "None"
+            assert verdict == ("not filled yet" if missing else "wrong"), (exercise, value)
+            assert len(why) > 20
+
+
+def test_a_function_that_calls_a_stub_is_told_so(tmp_path):
+    found = judge("adam", {"adamw_step": RIGHT["adam"]["adamw_step"]}, tmp_path)
+    assert found["adamw_step"] == ("not filled yet", "It calls adam_step, which is not filled yet.")
+
+
 def test_expect_takes_what_is_right_up_to_rounding():
     answers.expect("A", np.array([1.0, 2.0 + 1e-9]), np.array([1.0, 2.0]))
     with pytest.raises(answers.Wrong, match=r"A\[1\] is 2.1, expected 2; 1 of 2 elements are wrong"):
         answers.expect("A", np.array([1.0, 2.1]), np.array([1.0, 2.0]))
 
 
+def test_the_page_on_exercises_shows_what_the_command_prints(python, tmp_path):
+    wrong = {"linear_backward": "return dY.T @ X, dY.sum(0), dY @ W.T"}
+    judge("linear", wrong | {"scale_backward": RIGHT["linear"]["scale_backward"]}, tmp_path)
+    printed = python("docs/exercises/check.py", "linear", "--folder", tmp_path, COLUMNS="100").stdout
+    page = (EXERCISES / "README.md").read_text("utf-8")
+    shown = re.search(r"check\.py linear\ndocs/exercises/linear\.py\n(.*?)```", page, re.DOTALL)[1]
+    assert printed.partition("\n")[2] == shown
+
+
 def test_the_command_says_verdicts_and_its_exit_code_too(python, tmp_path):
     judge("linear", RIGHT["linear"], tmp_path)
-    right = python("docs/exercises/check.py", "linear", "--folder", tmp_path)
+    right = python("docs/exercises/check.py", "linear", "--folder", tmp_path, COLUMNS="100")
     assert (right.returncode, right.stderr) == (0, "")
     assert right.stdout.endswith("4 of 4 right\n")
     judge("linear", RIGHT["linear"] | {"linear_backward": "return dY.T @ X, dY.sum(0), dY @ W.T"}, tmp_path)
-    wrong = python("docs/exercises/check.py", "linear", "--folder", tmp_path)
+    wrong = python("docs/exercises/check.py", "linear", "--folder", tmp_path, COLUMNS="100")
     assert (wrong.returncode, wrong.stderr) == (1, "")
     assert "linear_backward: WRONG. dW is transposed" in wrong.stdout
     stubs = python("docs/exercises/check.py")
