@@ -5,17 +5,20 @@ become MathML at build time, so that no script has to typeset them, and a link t
 shows, leads to that file's text on the site too.
 """
 
+import html
 import re
 import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.utils import new_document
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from myst_parser.parsers.sphinx_ import MystParser
 from pygments.lexers import get_lexer_for_filename
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 DOCS = Path(__file__).parent
@@ -83,13 +86,29 @@ def skip_member(app, what, name, obj, skip, options) -> bool | None:
 # --- formulas -------------------------------------------------------------------------------------------------
 
 
+SYNONYMS = {"gt": ">", "lt": "<", "dots": r"\ldots"}  # what docutils knows by another name
+
+
+def mathml(node, as_block=False) -> str:
+    """The formula as MathML; what docutils does not know is a warning, and stays as it is written."""
+    tex = re.sub(r"\\(gt|lt|dots)\b", lambda command: SYNONYMS[command[1]], node.astext())
+    try:
+        return tex2mathml(tex, as_block=as_block)
+    except MathError as error:
+        logging.getLogger(__name__).warning("%s in %s", error, tex, location=node)
+        return f"<code>{html.escape(tex)}</code>"
+
+
 def visit_math(translator, node) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(mathml(node))
     raise nodes.SkipNode
 
 
 def visit_math_block(translator, node) -> None:
-    translator.body.append(tex2mathml(node.astext(), as_block=True))
+    room = (
+        'style="padding-block: 0.5em" display='  # for what hangs out of a line: without it the theme adds a scroll bar
+    )
+    translator.body.append(mathml(node, as_block=True).replace("display=", room, 1))
     raise nodes.SkipNode
 
 
