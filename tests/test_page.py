@@ -240,10 +240,10 @@ def test_the_walk_has_each_looks_numbers_and_verdicts(record):
     walk = live.walk(recording, 10)
     assert walk["steps"] == recording["steps"]
     assert walk["called"][:2] == ["before the first step", "after 1 step"]
-    assert walk["units"] == [12, 8, 10]
+    assert walk["units"] == [20, 16, 10]
     assert walk["words"][0][0] == "symmetric"
     assert walk["layers"][0][0][0][0] == "symmetric"
-    assert sum(walk["y"][0][0]) == 12 * 100
+    assert sum(walk["y"][0][0]) == 20 * 100
 
 
 def test_a_diverged_arm_is_said_to_be_not_finite(record):
