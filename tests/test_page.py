@@ -232,6 +232,13 @@ def test_many_arms_are_ranked_and_the_best_five_are_shown_first(dataset):
     assert shares == sorted(shares, reverse=True)
 
 
+def test_a_page_says_what_differs_between_its_arms(dataset, record):
+    assert "what differs is the initial weights, and nothing else." in told(record)
+    alone = document(dataset, ["he_normal"], seeds=(0,))
+    assert "One start of one network, one seed, on" in alone
+    assert "what differs" not in alone
+
+
 # --- why, and studies -------------------------------------------------------------------------------------------------
 
 
