@@ -1,4 +1,4 @@
-"""Small runs and their pages, for the tests of pages: a network of 12 units that trains in a blink."""
+"""Small runs and their pages, for the tests of pages: a network of a few units that trains in a blink."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from scratchnet.report import plots, story
 from scratchnet.report.results import results
 from scratchnet.report.tables import Comparison, explanation, judged, verdicts
 
-SMALL = Settings(sizes=(784, 12, 8, 10), batch_size=4, epochs=1)
+SMALL = Settings(sizes=(784, 20, 16, 10), batch_size=4, epochs=1)
 
 
 def found(dataset, arms, seeds=(0, 1, 2), settings=SMALL, images=600, lesson=None, **more):
@@ -37,7 +37,7 @@ def document(dataset, arms, *, lesson=None, **how):
         record,
         [comparison],
         dataset=dataset.title,
-        note="784-12-8-10",
+        note="784-20-16-10",
         explanation=told,
         pictures=pictures,
         lesson=lesson is not None,

@@ -51,6 +51,10 @@ def test_quick_makes_a_table_and_a_verdict_of_every_comparison_and_all_figures(q
         "report.html",
     }
     assert done.stdout.startswith((out / "tables.txt").read_text("utf-8"))
+    assert done.stdout.splitlines()[-1] == f"Open {out / 'report.html'}"
+    page = (out / "report.html").read_text("utf-8")
+    assert all(f"<h2>{comparison['title']}</h2>" in page for comparison in quick[2]["comparisons"])
+    assert len(page) < 3_000_000
 
 
 def test_quick_says_that_it_is_no_more_than_a_look(quick):

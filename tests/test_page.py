@@ -232,6 +232,13 @@ def test_many_arms_are_ranked_and_the_best_five_are_shown_first(dataset):
     assert shares == sorted(shares, reverse=True)
 
 
+def test_a_page_says_what_differs_between_its_arms(dataset, record):
+    assert "what differs is the initial weights, and nothing else." in told(record)
+    alone = document(dataset, ["he_normal"], seeds=(0,))
+    assert "One start of one network, one seed, on" in alone
+    assert "what differs" not in alone
+
+
 # --- why, and studies -------------------------------------------------------------------------------------------------
 
 
@@ -240,10 +247,10 @@ def test_the_walk_has_each_looks_numbers_and_verdicts(record):
     walk = live.walk(recording, 10)
     assert walk["steps"] == recording["steps"]
     assert walk["called"][:2] == ["before the first step", "after 1 step"]
-    assert walk["units"] == [12, 8, 10]
+    assert walk["units"] == [20, 16, 10]
     assert walk["words"][0][0] == "symmetric"
     assert walk["layers"][0][0][0][0] == "symmetric"
-    assert sum(walk["y"][0][0]) == 12 * 100
+    assert sum(walk["y"][0][0]) == 20 * 100
 
 
 def test_a_diverged_arm_is_said_to_be_not_finite(record):

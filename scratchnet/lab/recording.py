@@ -114,6 +114,7 @@ def _histograms(layers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([counts for counts, _ in pairs], axis=-2), np.stack([ends for _, ends in pairs], axis=-2)
 
 
+@np.errstate(all="ignore")
 def histogram(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many numbers of `A: (..., n, units)` lie in each of BINS equal parts of their own range, and that range.
 

@@ -1,13 +1,12 @@
 """Figures that a reader can operate: loss curves, and a walk through the looks that a training has kept.
 
 Each is a part of a `page`: its markup, and its numbers as JSON beside it, which page.js draws. They are hidden where no
-script runs; a `Picture` or a `Table` that is `still` says the same there.
+script runs; a `Picture` that is `still`, or a table, says the same there.
 """
 
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -143,7 +142,7 @@ class Steps:
         rows = [["", *(called(step) for step in steps)]]
         for label, recording in self.walks.items():
             looks = {
-                step: f"{', '.join(found)}; loss {size(math.nan if loss is None else loss)}"
+                step: f"{', '.join(found)}; loss {size(loss)}"
                 for step, found, loss in zip(
                     recording["steps"], judged(recording, self.classes), recording["loss"], strict=True
                 )

@@ -4,7 +4,7 @@
 
 makes a document with its style, its script and its data inside, light or dark as the reader's system is. Each part has
 `html()`; what a reader's file names is text, and never markup. Without a script, and on paper, the `Picture`s and
-tables stand by themselves; with one, live figures (see `live`) take the place of the parts that are `still`.
+tables stand by themselves; with one, live figures (see `live`) take the place of the pictures that are `still`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ class Table:
 
     rows: Sequence[Sequence[str]]
     caption: str = ""
-    still: bool = False
 
     def html(self) -> str:
         head, *body = self.rows
@@ -76,10 +75,10 @@ class Table:
             + "</tr>"
             for row in body
         )
-        caption = f"<caption>{words(self.caption)}</caption>" if self.caption else ""
-        return (
-            f'<div class="scroll{" still" * self.still}" role="region" tabindex="0" aria-label="'
-            f'{escape(self.caption or "Table")}"><table>{caption}'
+        name = f'aria-label="{escape(self.caption or "Table")}"'
+        caption = f'<p class="caption">{words(self.caption)}</p>' if self.caption else ""
+        return (  # the caption is outside of what scrolls on a phone
+            f'{caption}<div class="scroll" role="region" tabindex="0" {name}><table {name}>'
             f"<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"
         )
 

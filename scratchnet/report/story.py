@@ -53,11 +53,7 @@ def html(
     title = "Which initial weights let a network learn?" if lessons else comparisons[0].title
     arms = {arm["key"]: arm for comparison in found["comparisons"] for arm in comparison["arms"]}
     lead: list[Part] = [
-        Words(
-            f"{_count(len(arms), 'start')} of one network, {_count(len(seeds), 'seed')} each, on {dataset}: what "
-            "differs is the initial weights, and nothing else.",
-            "lead",
-        ),
+        Words(_lead(len(arms), len(seeds), dataset, choice), "lead"),
         *_warnings(found, seeds),
     ]
     parts: list[Part] = [Section("The question", _question(found, note, len(seeds), lessons), "question")]
@@ -68,8 +64,15 @@ def html(
     parts.append(Section("How sure this is", [Words(explanation.replace("\n", " "))], "sure"))
     if choice:
         parts.append(Section("How the learning rates were chosen", _rates(choice, comparisons), "rates"))
-    parts += _why(arms, seeds, classes)
+    parts += _why(arms, seeds, classes, plain=found["settings"]["network"] == "mlp")
     return page.html(title, parts, lead=lead, foot=_foot(found))
+
+
+def _lead(arms: int, seeds: int, dataset: str, choice: Choice | None) -> str:
+    many = f"{seeds} seeds each" if seeds > 1 else "one seed each" if arms > 1 else "one seed"
+    differs = "and nothing else" if choice is None else "and for each its own best learning rate"
+    what = f": what differs is the initial weights, {differs}" if arms > 1 else ""
+    return f"{f'{arms} starts' if arms > 1 else 'One start'} of one network, {many}, on {dataset}{what}."
 
 
 def _warnings(found: Mapping[str, Any], seeds: Sequence[int]) -> list[Part]:
@@ -85,7 +88,8 @@ def _warnings(found: Mapping[str, Any], seeds: Sequence[int]) -> list[Part]:
     if not found["complete"]:
         parts.append(
             Words(
-                f"The run was stopped before its end: here is what {_count(len(seeds), 'complete seed')} found.",
+                "The run was stopped before its end: here is what its "
+                f"{len(seeds)} complete seed{'s' * (len(seeds) > 1)} found.",
                 "warning",
             )
         )
@@ -172,8 +176,9 @@ def _apart(curves: Mapping[str, np.ndarray], shown: Sequence[str] | None) -> boo
 
 
 def _caption(seeds: Sequence[int], found: Mapping[str, Any]) -> str:
+    steps = min(LAST, len(found["comparisons"][0]["arms"][0]["training_loss"][0]))
     over = f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    return f"Validation accuracy, and training loss as the mean of the last {LAST} batches; {over}"
+    return f"Validation accuracy, and training loss as the mean of the last {steps} batches; {over}"
 
 
 def _rows(
@@ -234,7 +239,7 @@ def _rates(choice: Choice, comparisons: Sequence[Comparison]) -> list[Part]:
 # --- why --------------------------------------------------------------------------------------------------------------
 
 
-def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: int) -> list[Part]:
+def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: int, plain: bool) -> list[Part]:
     walks = {arm["label"]: arm["recording"][0] for arm in arms.values() if "y" in arm["recording"][0]}
     if not walks:
         return []
@@ -244,6 +249,8 @@ def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: i
         "layer; where they grow or fade, the first layers learn wildly or not at all. And units that do not differ "
         "count as one."
     )
+    if not plain:
+        words += " The layers are the Linear ones of the network itself; those inside of its blocks are not looked at."
     steps = Steps("why", "Outputs, gradients and units of each layer, step by step", walks, classes)
     caption = (
         f"What the rules say of each start, by step: seed {seeds[0]}, {LOOKED_AT} validation images. The rules are "
@@ -260,7 +267,3 @@ def _foot(found: Mapping[str, Any]) -> list[Part]:
         ),
         Words(f"Command: `{' '.join(found['command'])}`", "small"),
     ]
-
-
-def _count(n: int, what: str) -> str:
-    return f"{'One' if n == 1 and what == 'start' else 'one' if n == 1 else n} {what}{'s' * (n != 1)}"

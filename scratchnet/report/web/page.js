@@ -189,7 +189,8 @@ function chart(figure, content) {
     const series = [{}];
     const columns = [x];
     const bands = [];
-    const band = state.seed === "mean" && content.band;
+    // the bands of more than four arms hide each other and the lines
+    const band = state.seed === "mean" && content.band && arms.filter((arm) => arm.shown).length <= 4;
     for (const arm of arms) {
       const line = { show: arm.shown, points: { show: x.length < 2 }, spanGaps: false };
       columns.push(values(arm, r()));
