@@ -1,10 +1,7 @@
 """Where work is done: on worker processes, in this process, or on a GPU. The numbers do not depend on it.
 
-A unit of work is `work(spec, images, labels, tick) -> result`: a function that can be imported, and a spec that says
-all that it needs to know besides the images. `train_unit` is the work of a comparison, and a `Unit` its spec. The
-functions here do the work for each of several specs, and yield (i, result) for the i-th spec as soon as it is done.
-`tick(n)` says that n more steps are done, for a progress bar; in a worker process it also ends work that nobody waits
-for any more.
+`train_unit` is the work of a comparison, and a `Unit` its spec. The functions here do the work for each of several
+specs, and yield (i, result) for the i-th spec as soon as it is done: see `work`.
 """
 
 from __future__ import annotations
@@ -18,8 +15,9 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,15 +26,13 @@ import numpy as np
 from scratchnet.backend import free_bytes, to_device
 from scratchnet.data import Dataset
 from scratchnet.lab.experiment import Arm, Run, Settings, bytes_of_a_network, train_stack
+from scratchnet.lab.journal import Journal, recorded
 from scratchnet.lab.parts import told
+from scratchnet.lab.work import CannotSend, Done, Failed, Tick, Work, WorkerDied, attempt
 
 # Networks that train side by side in one process on a CPU share batches and masks. More than this and their
 # parameters push each other out of the caches.
 STACK = 4
-
-Tick = Callable[[int], Any]
-Work = Callable[[Any, Any, Any, Tick], Any]
-Done = Generator[tuple[int, Any], None, None]
 
 
 class Unit(NamedTuple):
@@ -58,20 +54,24 @@ def units_of(arms: Sequence[Arm], seeds: Sequence[int], settings: Settings) -> l
     return [Unit(arms[i : i + STACK], [seed], settings) for seed in seeds for i in range(0, len(arms), STACK)]
 
 
-class CannotSend(Exception):
-    """Worker processes cannot do this work; the message says why. This process can."""
+def anywhere(
+    work: Work,
+    specs: Sequence[Any],
+    dataset: Dataset,
+    tick: Tick,
+    jobs: int | None = None,
+    journal: Journal | None = None,
+) -> Done:
+    """On worker processes. What they cannot be given is done in this process, and one line on stderr says so.
+
+    With a journal, what it has of the specs comes first, and each of the others is recorded as it is finished.
+    """
+    if journal is not None:
+        return recorded(partial(_anywhere, jobs=jobs), journal, work, specs, dataset, tick)
+    return _anywhere(work, specs, dataset, tick, jobs)
 
 
-class Failed(Exception):
-    """The work on a spec raised; the message is the exception in one line."""
-
-
-class WorkerDied(Exception):
-    """A worker process ended in the middle of its work."""
-
-
-def anywhere(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick, jobs: int | None = None) -> Done:
-    """On worker processes. What they cannot be given is done in this process, and one line on stderr says so."""
+def _anywhere(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick, jobs: int | None = None) -> Done:
     left = set(range(len(specs)))
     try:
         with closing(in_processes(work, specs, dataset, tick, jobs)) as done:
@@ -96,16 +96,7 @@ def in_this_process(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Ti
 
     with threadpool_limits(1, user_api="blas"):
         for i, spec in enumerate(specs):
-            yield i, _done(work, spec, dataset.images, dataset.labels, tick)
-
-
-def _done(work: Work, spec: Any, images: Any, labels: Any, tick: Tick) -> Any:
-    try:
-        return work(spec, images, labels, tick)
-    except _Stopped:
-        raise
-    except (Exception, SystemExit) as error:
-        raise Failed(told(error)) from error
+            yield i, attempt(work, spec, dataset.images, dataset.labels, tick)
 
 
 # --- on a GPU -------------------------------------------------------------------------------------------------
@@ -115,7 +106,7 @@ def on_gpu(work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick) -> Do
     """One spec after the other, with the images on the GPU. A `Unit` is as large as fits: see `units_for_gpu`."""
     images, labels = to_device(dataset.images, "cuda"), to_device(dataset.labels, "cuda")
     for i, spec in enumerate(specs):
-        yield i, _done(work, spec, images, labels, tick)
+        yield i, attempt(work, spec, images, labels, tick)
 
 
 def units_for_gpu(arms: Sequence[Arm], seeds: Sequence[int], settings: Settings, dataset: Dataset) -> list[Unit]:
@@ -290,7 +281,7 @@ def shielding_children() -> Iterator[None]:
             signal.raise_signal(came[0])
 
 
-class _Stopped(Exception):
+class _Stopped(BaseException):
     """Raised in a worker when it has been told to stop."""
 
 
@@ -335,6 +326,6 @@ def _work(payload: bytes) -> Any:
             progress.value += steps
 
     try:
-        return _done(work, spec, _worker["images"], _worker["labels"], tick)
+        return attempt(work, spec, _worker["images"], _worker["labels"], tick)
     except Failed as error:  # without the reader's exception, which another process may not be able to read
         raise Failed(str(error)) from None
