@@ -22,9 +22,9 @@ import cli
 
 from scratchnet.data import Dataset, load
 from scratchnet.files import must_be_writable, replacing, set_aside
-from scratchnet.lab.executors import Failed, WorkerDied
 from scratchnet.lab.studies import NAMES, study
 from scratchnet.lab.study import Laboratory, Study
+from scratchnet.lab.work import Failed, WorkerDied
 from scratchnet.report import findings
 from scratchnet.report.results import write_json
 
