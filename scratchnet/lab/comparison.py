@@ -71,9 +71,8 @@ def compare(
             gpu = settings.device != "cpu"
             units = units_for_gpu(arms, seeds, settings, dataset) if gpu else units_of(arms, seeds, settings)
             if journal is not None and (earlier := _finished(journal, units)):
-                tqdm.write(
-                    f"going on: {earlier} of {len(arms) * len(seeds)} networks were finished earlier", sys.stderr
-                )
+                said = f"going on: {earlier} of {len(arms) * len(seeds)} networks were finished earlier"
+                tqdm.write(f"scratchnet: {said}", file=sys.stderr)
                 bar.update(earlier * steps)
             if not gpu:
                 trained = anywhere(train_unit, units, dataset, bar.update, jobs, journal)

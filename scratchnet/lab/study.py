@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -94,11 +95,18 @@ class Laboratory:
         self.earlier = 0
 
     def each(self, work: Work, specs: Iterable[Any]) -> list[Any]:
+        from tqdm import tqdm
+
         specs = list(specs)
         results: list[Any] = [None] * len(specs)
         self.expect(len(specs))
         if self.journal is not None:
-            self.earlier += sum(self.journal.has(work, spec) for spec in specs)
+            earlier = sum(self.journal.has(work, spec) for spec in specs)
+            if earlier:
+                tqdm.write(
+                    f"scratchnet: going on: {earlier} of {len(specs)} parts were finished earlier", file=sys.stderr
+                )
+            self.earlier += earlier
         for i, result in anywhere(work, specs, self.dataset, lambda steps: None, self.jobs, self.journal):
             results[i] = result
             self.done()
