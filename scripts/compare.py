@@ -4,6 +4,7 @@ python scripts/compare.py                              all five, on Fashion-MNIS
 python scripts/compare.py zeros-vs-ones                one of them
 python scripts/compare.py --quick                      a look in a few seconds, at a tenth of the data
 python scripts/compare.py --arms he_normal,lsuv        other initializations: see --list
+python scripts/compare.py --repeat results/results.json  the same run again: does it come out the same?
 python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
 
 Prints tables and verdicts; writes figures, tables.txt and results.json.
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import textwrap
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cli
@@ -33,6 +36,7 @@ from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compar
 from scratchnet.lab.experiment import Run, Settings, stream
 from scratchnet.lab.journal import Journal
 from scratchnet.lab.rates import Choice, choose
+from scratchnet.report import repetition
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import (
     LAST,
@@ -83,7 +87,11 @@ def arguments() -> argparse.Namespace:
     cli.add_settings_options(parser)
     cli.add_data_options(parser)
     cli.add_out_option(parser)
+    add("--repeat", type=Path, metavar="FILE", help="repeat the run of a results.json, and say whether it is the same")
     args = parser.parse_args()
+    args.command, args.then = sys.argv, None
+    if args.repeat is not None:
+        args = again(parser, args)
     if unknown := [key for key in args.comparisons if key not in keys]:
         parser.error(f"there is no comparison {unknown[0]!r}; there are {', '.join(keys)}")
     if args.arms is not None and args.comparisons:
@@ -96,6 +104,27 @@ def arguments() -> argparse.Namespace:
         parser.error(f"argument --arms: {error}")
     args.seeds = args.seeds or (QUICK_SEEDS if args.quick else SEEDS)
     return args
+
+
+def again(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments of the run whose results.json `--repeat` names, to be made in its folder, into one of its own."""
+    free = {"repeat", "out", "jobs", "data_dir", "command", "then"}
+    default = parser.parse_args([])
+    for name, value in vars(default).items():
+        if name not in free and getattr(args, name) != value:
+            option = "the comparisons" if name == "comparisons" else f"--{name.replace('_', '-')}"
+            parser.error(f"--repeat takes all else from FILE: leave out {option}")
+    then = repetition.read(args.repeat)
+    repetition.check_files(then)
+    out = args.repeat.parent / "repeat" if args.out == default.out else args.out
+    out, data_dir = out.absolute(), args.data_dir and args.data_dir.absolute()
+    if os.path.isdir(then["folder"]):
+        os.chdir(then["folder"])  # where its FILE.py were found
+    resolved = ["--dataset", then["dataset"]["name"], "--device", then["settings"]["device"]]
+    repeated = parser.parse_args([*then["command"][1:], *resolved])
+    repeated.out, repeated.data_dir, repeated.jobs = out, data_dir, args.jobs
+    repeated.command, repeated.then = then["command"], then
+    return repeated
 
 
 # --- one call -------------------------------------------------------------------------------------------------
@@ -111,6 +140,8 @@ def main() -> int:
     if args.quick:
         dataset = dataset.first(QUICK_IMAGES)
     settings = cli.settings(args, dataset, QUICK_EPOCHS if args.quick else EPOCHS)
+    if args.then:
+        repetition.check(args.then, dataset, settings)
     if args.arms:
         chosen = [replace(CHOSEN, title=f"Initial weights of {settings.architecture}", arms=args.arms)]
     if args.device != "cpu":
@@ -139,6 +170,9 @@ def main() -> int:
         return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
     shown = show(chosen, finished, dataset, settings, args, choice, complete=True)
     journal.remove()
+    if args.then:
+        same, said = repetition.compared(args.then, repetition.read(args.out / "results.json"))
+        shown = cli.say(f"\n{textwrap.fill(said, 80)}") and shown and same
     return 0 if shown else 1
 
 
@@ -211,7 +245,7 @@ def show(
         judgement,
         quick=args.quick,
         complete=complete,
-        command=sys.argv,
+        command=args.command,
         choice=choice,
     )
     write_json(args.out / "results.json", found)

@@ -33,7 +33,10 @@ ROOMS = {
         ],
         ["", "init", "data"],
     ),
-    "report": (["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"], ["files", "data", "lab"]),
+    "report": (
+        ["tables", "results", "repetition", "diagnoses", "findings", "plots", "reasons", "panels"],
+        ["files", "data", "lab"],
+    ),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
 PLUMBING = {"backend", "files", "contract", "idx", "fashion_mnist", "synthetic"}
