@@ -27,8 +27,19 @@ ROOMS = {
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "experiment", "work", "keys", "journal", "processes"),
-            *("executors", "comparison", "rates"),
+            *(
+                "parts",
+                "outputs",
+                "symmetry",
+                "recording",
+                "experiment",
+                "work",
+                "keys",
+                "journal",
+                "packing",
+                "processes",
+            ),
+            *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
         ],
         ["", "init", "data"],
