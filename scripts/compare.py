@@ -4,6 +4,7 @@ python scripts/compare.py                              all five, on Fashion-MNIS
 python scripts/compare.py zeros-vs-ones                one of them
 python scripts/compare.py --quick                      a look in a few seconds, at a tenth of the data
 python scripts/compare.py --arms he_normal,lsuv        other initializations: see --list
+python scripts/compare.py --repeat results/results.json  the same run again: does it come out the same?
 python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
 
 Prints tables and verdicts; writes figures, tables.txt and results.json.
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import textwrap
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cli
@@ -27,12 +30,13 @@ from lesson import COMPARISONS
 
 from scratchnet.backend import describe
 from scratchnet.data import Dataset, load
-from scratchnet.files import must_be_writable, replacing, set_aside
+from scratchnet.files import replacing, set_aside
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compare
 from scratchnet.lab.experiment import Run, Settings, stream
+from scratchnet.lab.journal import Journal
 from scratchnet.lab.rates import Choice, choose
-from scratchnet.report import story
+from scratchnet.report import repetition, story
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import (
     LAST,
@@ -55,14 +59,9 @@ QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 5, 20_000
 
 # Everything that a run may write: the next run into the same folder moves all of it aside.
 OUTPUTS = [f"{comparison.key}.png" for comparison in (*COMPARISONS, CHOSEN)]
-OUTPUTS += [
-    "samples.png",
-    "uniform-distribution.png",
-    "normal-distribution.png",
-    "results.json",
-    "tables.txt",
-    "report.html",
-]
+OUTPUTS += ["samples.png", "uniform-distribution.png", "normal-distribution.png"]
+OUTPUTS += ["results.json", "tables.txt", "report.html"]
+JOURNAL = "journal.txt"  # what a run has finished, until it is complete
 
 
 def arguments() -> argparse.Namespace:
@@ -89,7 +88,11 @@ def arguments() -> argparse.Namespace:
     cli.add_settings_options(parser)
     cli.add_data_options(parser)
     cli.add_out_option(parser)
+    add("--repeat", type=Path, metavar="FILE", help="repeat the run of a results.json, and say whether it is the same")
     args = parser.parse_args()
+    args.command, args.then = sys.argv, None
+    if args.repeat is not None:
+        args = again(parser, args)
     if unknown := [key for key in args.comparisons if key not in keys]:
         parser.error(f"there is no comparison {unknown[0]!r}; there are {', '.join(keys)}")
     if args.arms is not None and args.comparisons:
@@ -104,6 +107,27 @@ def arguments() -> argparse.Namespace:
     return args
 
 
+def again(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments of the run whose results.json `--repeat` names, to be made in its folder, into one of its own."""
+    free = {"repeat", "out", "jobs", "data_dir", "command", "then"}
+    default = parser.parse_args([])
+    for name, value in vars(default).items():
+        if name not in free and getattr(args, name) != value:
+            option = "the comparisons" if name == "comparisons" else f"--{name.replace('_', '-')}"
+            parser.error(f"--repeat takes all else from FILE: leave out {option}")
+    then = repetition.read(args.repeat)
+    repetition.check_files(then)
+    out = args.repeat.parent / "repeat" if args.out == default.out else args.out
+    out, data_dir = out.absolute(), args.data_dir and args.data_dir.absolute()
+    if os.path.isdir(then["folder"]):
+        os.chdir(then["folder"])  # where its FILE.py were found
+    resolved = ["--dataset", then["dataset"]["name"], "--device", then["settings"]["device"]]
+    repeated = parser.parse_args([*then["command"][1:], *resolved])
+    repeated.out, repeated.data_dir, repeated.jobs = out, data_dir, args.jobs
+    repeated.command, repeated.then = then["command"], then
+    return repeated
+
+
 # --- one call -------------------------------------------------------------------------------------------------
 
 
@@ -112,26 +136,30 @@ def main() -> int:
     if args.list:
         return 0 if cli.say(listed()) else 1
     chosen = [c for c in COMPARISONS if c.key in args.comparisons or not args.comparisons]
-    must_be_writable(args.out)
+    cli.own(args.out)
     dataset = load(args.dataset, args.data_dir)
     if args.quick:
         dataset = dataset.first(QUICK_IMAGES)
     settings = cli.settings(args, dataset, QUICK_EPOCHS if args.quick else EPOCHS)
+    if args.then:
+        repetition.check(args.then, dataset, settings)
     if args.arms:
         chosen = [replace(CHOSEN, title=f"Initial weights of {settings.architecture}", arms=args.arms)]
     if args.device != "cpu":
         cli.complain(f"training on {describe(settings.device)}")
     arms = list(dict.fromkeys(arm for comparison in chosen for arm in comparison.arms))
-    choice = None
+    seeds, choice = range(args.seeds), None
+    run = [[comparison.key for comparison in chosen], arms, seeds, settings, args.learning_rates]
+    journal = Journal(args.out / JOURNAL, dataset, run, cli.complain)
     if args.learning_rates:
         try:
-            choice = choose(arms, dataset, settings, args.learning_rates, seeds=range(args.seeds), jobs=args.jobs)
+            choice = choose(arms, dataset, settings, args.learning_rates, seeds=seeds, jobs=args.jobs, journal=journal)
         except Unfinished as stopped:
-            cli.complain(f"{stopped}; the learning rates were still being chosen, so that there is nothing to keep")
+            cli.complain(f"{stopped}; the learning rates were still being chosen: the same command goes on with that")
             return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
         arms = [choice.applied(arm) for arm in arms]
     try:
-        finished = compare(arms, dataset, settings, seeds=range(args.seeds), jobs=args.jobs)
+        finished = compare(arms, dataset, settings, seeds=seeds, jobs=args.jobs, journal=journal)
     except Unfinished as stopped:
         # only seeds that every arm has: pairs need both, and no arm may look better for having fewer
         whole = [s for s in range(args.seeds) if sum(run.seed == s for run in stopped.runs) == len(arms)]
@@ -141,7 +169,12 @@ def main() -> int:
             kept_runs = [run for run in stopped.runs if run.seed in whole]
             show(chosen, kept_runs, dataset, settings, args, choice, complete=False)
         return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
-    return 0 if show(chosen, finished, dataset, settings, args, choice, complete=True) else 1
+    shown = show(chosen, finished, dataset, settings, args, choice, complete=True)
+    journal.remove()
+    if args.then:
+        same, said = repetition.compared(args.then, repetition.read(args.out / "results.json"))
+        shown = cli.say(f"\n{textwrap.fill(said, 80)}") and shown and same
+    return 0 if shown else 1
 
 
 def listed() -> str:
@@ -213,7 +246,7 @@ def show(
         judgement,
         quick=args.quick,
         complete=complete,
-        command=sys.argv,
+        command=args.command,
         choice=choice,
     )
     write_json(args.out / "results.json", found)

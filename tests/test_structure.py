@@ -27,14 +27,15 @@ ROOMS = {
     "data": (["dataset", "idx", "download", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "executors", "comparison", "rates"),
+            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "work", "keys", "journal"),
+            *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
         ],
         ["", "init", "data"],
     ),
     "report": (
         [
-            *("tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"),
+            *("tables", "results", "repetition", "diagnoses", "findings", "plots", "reasons", "panels"),
             *("page", "live", "story", "accounts"),
         ],
         ["files", "data", "lab"],
