@@ -33,7 +33,11 @@ LAST = 100  # the last batch's loss alone is noise: take the mean of so many
 def arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument(
-        "--seeds", type=cli.whole(2), default=10, metavar="N", help="seeds of each arm, at least 2 (default 10)"
+        "--seeds",
+        type=cli.whole(2, cli.MOST_SEEDS),
+        default=10,
+        metavar="N",
+        help="seeds of each arm, at least 2 (default 10)",
     )
     parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of the four Fashion-MNIST files")
     return parser.parse_args()

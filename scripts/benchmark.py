@@ -40,10 +40,11 @@ QUICK_IMAGES = 6_000
 def arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
-    parser.add_argument("--arms", type=cli.whole(1), default=8, metavar="N", help="initializations (default 8)")
-    parser.add_argument("--seeds", type=cli.whole(1), default=1, metavar="N", help="seeds of each (default 1)")
+    parser.add_argument("--arms", type=cli.whole(1, 1000), default=8, metavar="N", help="initializations (default 8)")
+    few = cli.whole(1, cli.MOST_SEEDS)
+    parser.add_argument("--seeds", type=few, default=1, metavar="N", help="seeds of each (default 1)")
     parser.add_argument("--epochs", type=cli.whole(1), default=1, metavar="N", help="passes over the data (default 1)")
-    parser.add_argument("--repeats", type=cli.whole(1), metavar="N", help="rounds that are timed (default 5)")
+    parser.add_argument("--repeats", type=cli.whole(1, 10_000), metavar="N", help="rounds that are timed (default 5)")
     cli.add_data_options(parser)
     cli.add_out_option(parser)
     parser.add_argument(

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+
+def _interrupted(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Ctrl-C while modules are imported, which takes a second: one line, as in `run`."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    elif sys.stderr is not None:
+        print(f"{os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)
+
+
+sys.excepthook = _interrupted  # before the imports that take long
+os.environ["MPLBACKEND"] = "agg"  # scripts open no window; matplotlib refuses a senseless one, after the training
+
 import argparse
 import io
 import math
-import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,7 +33,7 @@ from typing import Any
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
 from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
-from scratchnet.files import owning
+from scratchnet.files import cut, owning
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.experiment import INITIALIZATIONS, Arm, Settings, named
@@ -40,16 +53,22 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """The argparse type of an integer ≥ `least`."""
+MOST = 10**9  # of anything that is counted: more is a slip of the finger, or does not fit into memory
+MOST_SEEDS = 100_000
+
+
+def whole(least: int, most: int = MOST) -> Callable[[str], int]:
+    """The argparse type of an integer from `least` to `most`."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            value = least - 1
+            value = most + 1 if len(text) > 4000 and text.isdecimal() else least - 1  # int() takes 4,300 digits
         if value < least:
-            raise argparse.ArgumentTypeError(f"expected an integer ≥ {least}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"expected an integer ≥ {least}, got {cut(text)!r}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"expected an integer of at most {most:,}, got {cut(text)}")
         return value
 
     return parse
@@ -197,6 +216,17 @@ def settings(args: argparse.Namespace, dataset: Dataset, epochs: int) -> Setting
     )
 
 
+def folder(text: str) -> Path:
+    """The argparse type of a folder to write to, which need not exist yet."""
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"expected the name of a folder, got {text!r}")
+    path = Path(text)
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise argparse.ArgumentTypeError(f"expected a folder, but {place} is a file")
+    return path
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset", choices=DATASETS, default="auto", help="auto: Fashion-MNIST, else the stand-in (default)"
@@ -206,7 +236,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 
 def add_out_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="folder for the results (default results)"
+        "--out", type=folder, default=Path("results"), metavar="FOLDER", help="folder for the results (default results)"
     )
 
 
@@ -238,6 +268,11 @@ def run(main: Callable[[], int]) -> None:
     for standard error nobody could be told.
     """
     _ready_streams()
+    try:
+        os.getcwd()
+    except OSError:
+        complain("the current folder has been deleted: change to another one, and start again")
+        sys.exit(1)
     try:
         with _signals_as_ctrl_c(), _owned:
             try:

@@ -32,7 +32,7 @@ from scratchnet import init
 from scratchnet.archive import NetworkFileError
 from scratchnet.data.idx import IdxError, read_idx
 from scratchnet.files import must_be_writable
-from scratchnet.lab.executors import cores
+from scratchnet.lab.processes import cores
 from scratchnet.network import Network, mlp
 
 # --- settings -----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     add("--count", type=cli.whole(1), default=100_000, metavar="N", help="files of each kind (default 100,000)")
     add("--seed", type=cli.whole(0), default=0, metavar="N", help="of the damage (default 0)")
     add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
-    add("--out", type=Path, default=Path("results"), metavar="FOLDER", help="folder for faults (default results)")
+    add("--out", type=cli.folder, default=Path("results"), metavar="FOLDER", help="folder for faults (default results)")
     args = parser.parse_args()
     if unknown := [kind for kind in args.kinds if kind not in KINDS]:
         parser.error(f"there is no kind {unknown[0]!r}; there are {', '.join(KINDS)}")

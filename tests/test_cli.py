@@ -1,6 +1,7 @@
 """scripts/cli.py: results are saved before they are printed, and neither streams nor signals lose them."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -290,6 +291,10 @@ VALUES = [
     ("whole(2)", "2", 2),
     ("whole(2)", "1", None),
     ("whole(2)", "2.0", None),
+    ("whole(2)", "99999999999999999999", None),
+    ("whole(2)", "9" * 5000, None),
+    ("whole(0, 7)", "7", 7),
+    ("whole(0, 7)", "8", None),
 ]
 
 
@@ -323,7 +328,7 @@ def parsed():
     return dict(zip(pairs, eval(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize(("parse", "text", "value"), VALUES, ids=[f"{parse} {text!r}" for parse, text, _ in VALUES])
+@pytest.mark.parametrize(("parse", "text", "value"), VALUES, ids=[f"{parse} {text[:20]}" for parse, text, _ in VALUES])
 def test_a_value_is_what_it_says_or_refused(parsed, parse, text, value):
     assert parsed[parse, text] == value
 
@@ -337,3 +342,82 @@ def test_all_is_every_initialization_and_the_first_is_the_reference(parsed):
     first, *others = parsed["arms", "all"]
     assert first == "he_normal"
     assert sorted([first, *others]) == sorted([*init.SCHEMES, *init.PREPARATIONS])
+
+
+# --- what is found before the work begins ---------------------------------------------------------------------
+
+SCRIPTS = {
+    "compare": ["--quick"],
+    "study": ["--quick", "born_dead"],
+    "why": [],
+    "schemes": [],
+    "growth": ["--quick"],
+    "benchmark": ["--quick"],
+    "fuzz": ["--count", "10"],
+}
+NO_FOLDERS = {
+    "": "expected the name of a folder, got ''",
+    "a\x1b[31m": r"expected the name of a folder, got 'a\x1b[31m'",
+    "README.md": "expected a folder, but README.md is a file",
+    "README.md/results": "expected a folder, but README.md is a file",
+}
+
+
+PLACES = [*[("schemes", out) for out in NO_FOLDERS], *[(name, "") for name in SCRIPTS if name != "schemes"]]
+
+
+@pytest.mark.parametrize(("name", "out"), PLACES, ids=[f"{name} {out!r}" for name, out in PLACES])
+def test_an_out_that_is_no_folder_is_wrong_usage(python, name, out):
+    done = python(f"scripts/{name}.py", *SCRIPTS[name], "--out", out)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"{name}.py: error: argument --out: {NO_FOLDERS[out]}\n")
+
+
+COUNTS = [
+    *[(name, "--seeds") for name in ("compare", "benchmark", "against_pytorch", "why")],
+    *[("verdict_rates", "--repeats"), ("study", "--jobs"), ("schemes", "--seed"), ("fuzz", "--count")],
+]
+
+
+@pytest.mark.parametrize(("name", "option"), COUNTS, ids=[" ".join(pair) for pair in COUNTS])
+def test_a_number_that_no_memory_holds_is_wrong_usage(python, name, option):
+    done = python(f"scripts/{name}.py", option, "99999999999999999999")
+    assert done.returncode == 2
+    message = rf"argument {option}: expected an integer of at most [\d,]+, got 99999999999999999999\n$"
+    assert re.search(message, done.stderr)
+
+
+@needs_signals
+@pytest.mark.parametrize("name", [*SCRIPTS, "against_pytorch", "verdict_rates"])
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path, name):
+    """NumPy's place is taken by a module that takes its time."""
+    (tmp_path / "numpy.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-c", LAUNCHER, "", f"scripts/{name}.py"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        try:
+            assert process.stdout.readline() == "importing\n"
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert stderr == f"{name}.py: interrupted\n"
+    assert process.returncode == -signal.SIGINT  # 130 in a shell
+
+
+@needs_bash
+def test_a_current_folder_that_is_gone_is_told(tmp_path):
+    script = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} {ROOT / COMPARE} --quick"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == ("compare.py: the current folder has been deleted: change to another one, and start again\n")
+
+
+@needs_bash
+def test_neither_tex_nor_a_window_is_asked_for(tmp_path, small_run):
+    """A matplotlibrc and an MPLBACKEND that would fail after the training."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    done, files = small_run("", MPLBACKEND="senseless", MATPLOTLIBRC=str(tmp_path))
+    assert (done.returncode, done.stderr, files) == (0, "", FILES)

@@ -1,6 +1,6 @@
 """Figures from numbers. The only file that imports matplotlib.
 
-Each function returns a `matplotlib.figure.Figure`, made without pyplot, so nothing is global and no screen is
+Each function returns a `matplotlib.figure.Figure`, made without pyplot, so no screen is
 needed; `save` writes it. An `answer`, what the figure shows, in lines of one sentence, stands below its `title`. The
 name of the `dataset` and a `note` stand in small grey type below the axes; `stand_in` makes that name a warning in red.
 """
@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -27,6 +28,9 @@ from matplotlib.transforms import offset_copy
 from scratchnet.files import replacing
 from scratchnet.lab.intervals import FEWEST, interval, t_quantile
 from scratchnet.report.tables import LAST, _loss_format
+
+# The texts are plain Unicode, with characters that TeX does not take, whatever a reader's matplotlibrc asks for.
+matplotlib.rcParams["text.usetex"] = False
 
 # Okabe & Ito's colours, which stay apart for colour-blind readers, each with a dash pattern of its own for print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
