@@ -10,7 +10,7 @@ PyTorch is in none of them: tests that ask it are skipped. DeprecationWarnings f
 and not with the oldest, whose own calls of newer packages are full of them.
 """
 
-from __future__ import annotations
+from __future__ import argparse
 
 import os
 import re
@@ -89,7 +89,7 @@ def row(version: str, python: str, which: str, every: bool, folder: Path) -> tup
     return fine and compared, f"| {version} | {which} | {versions} | {outcome} |"
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     at_hand = pythons()
     parser = cli.parser(__doc__)
     parser.add_argument("--python", choices=at_hand, action="append", metavar="3.N", help=f"of {', '.join(at_hand)}")
@@ -97,7 +97,11 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="all tests, not only the fast ones")
     folder = Path(tempfile.gettempdir()) / "scratchnet-versions"
     parser.add_argument("--folder", type=Path, default=folder, help=f"of the environments and logs (default {folder})")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    args, at_hand = arguments(), pythons()
     args.folder.mkdir(parents=True, exist_ok=True)
     pairs = [(v, which) for v in args.python or at_hand for which in args.which or ("oldest", "newest")]
     cli.say("| Python | packages | versions | tests | `compare.py --quick` |\n|---|---|---|---|---|")
