@@ -10,8 +10,9 @@ PyTorch is in none of them: tests that ask it are skipped. DeprecationWarnings f
 and not with the oldest, whose own calls of newer packages are full of them.
 """
 
-from __future__ import argparse
+from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
