@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="seeds of each arm, at least 2 (default 10)",
     )
-    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of the four Fashion-MNIST files")
+    parser.add_argument("--data-dir", type=cli.folder, metavar="FOLDER", help="folder of the four Fashion-MNIST files")
     return parser.parse_args()
 
 

@@ -231,7 +231,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset", choices=DATASETS, default="auto", help="auto: Fashion-MNIST, else the stand-in (default)"
     )
-    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of the four Fashion-MNIST files")
+    parser.add_argument("--data-dir", type=folder, metavar="FOLDER", help="folder of the four Fashion-MNIST files")
 
 
 def add_out_option(parser: argparse.ArgumentParser) -> None:

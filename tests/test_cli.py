@@ -373,6 +373,12 @@ def test_an_out_that_is_no_folder_is_wrong_usage(python, name, out):
     assert done.stderr.endswith(f"{name}.py: error: argument --out: {NO_FOLDERS[out]}\n")
 
 
+def test_a_data_dir_without_a_name_is_wrong_usage(python):
+    done = python(COMPARE, "--data-dir", "")
+    assert done.returncode == 2
+    assert done.stderr.endswith("argument --data-dir: expected the name of a folder, got ''\n")
+
+
 COUNTS = [
     *[(name, "--seeds") for name in ("compare", "benchmark", "against_pytorch", "why")],
     *[("verdict_rates", "--repeats"), ("study", "--jobs"), ("schemes", "--seed"), ("fuzz", "--count")],

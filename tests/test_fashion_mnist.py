@@ -557,6 +557,11 @@ def test_a_folder_that_is_named_and_does_not_exist_is_refused_and_not_created(tm
     assert folder.exists() == (kind == "a file")
 
 
+def test_the_home_of_a_user_who_does_not_exist_is_refused_and_nothing_is_taken_instead():
+    with pytest.raises(NoSuchFolder, match="there is no user whose home folder ~nobody-there/x could be"):
+        dataset.load("auto", "~nobody-there/x")
+
+
 def test_the_variable_scratchnet_mirror_replaces_the_mirrors(tmp_path, monkeypatch):
     with http_server({}, web.answer(404)) as one, http_server({}, web.answer(410)) as two:
         monkeypatch.setenv("SCRATCHNET_MIRROR", f"{one.url} {two.url.rstrip('/')}")

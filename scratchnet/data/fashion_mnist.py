@@ -126,6 +126,9 @@ def load(
     """
     if mirrors is None:
         mirrors = os.environ.get("SCRATCHNET_MIRROR", "").split() or MIRRORS
+    named = os.environ.get("SCRATCHNET_DATA") if data_dir is None else data_dir
+    if str(named or "").startswith("~") and os.path.expanduser(named or "") == str(named):
+        raise NoSuchFolder(f"there is no user whose home folder {named} could be: write the whole path")
     try:
         folder = data_folder(data_dir)
         if not folder.is_dir() and (data_dir is not None or os.environ.get("SCRATCHNET_DATA")):
