@@ -34,7 +34,7 @@ ROOMS = {
     ),
     "report": (
         [
-            *("tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"),
+            *("tables", "results", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
             *("page", "live", "story", "accounts"),
         ],
         ["files", "data", "lab"],
@@ -121,7 +121,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots", "reasons", "panels"}),
+        ("matplotlib", {"style", "plots", "reasons", "panels"}),
         ("requests", {"fashion_mnist"}),
     ],
 )
