@@ -6,6 +6,7 @@ python scripts/course_figures.py --out docs/images    where the chapters show th
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -125,10 +126,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     cli.add_out_option(parser)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     for name, figure in FIGURES.items():
         save(figure(), args.out / f"course-{name}.png")

@@ -253,6 +253,15 @@ def test_the_walk_has_each_looks_numbers_and_verdicts(record):
     assert sum(walk["y"][0][0]) == 20 * 100
 
 
+def test_where_walks_have_no_room_the_page_says_how_many_there_are(record, monkeypatch):
+    first = record[0]["comparisons"][0]["arms"][0]["recording"][0]
+    monkeypatch.setattr(story, "WALKS", len(json.dumps(live.walk(first, 10))) + 1)
+    text = told(record)
+    assert "There is room for 1 of the 3 starts here" in text
+    [name] = [arm["label"] for arm in json.loads(Read(text).scripts["why-data"])["arms"]]
+    assert name == "he_normal"
+
+
 def test_a_diverged_arm_is_said_to_be_not_finite(record):
     recording = record[0]["comparisons"][0]["arms"][2]["recording"][0]
     assert live.judged(recording, 10)[0][0] == "not finite"

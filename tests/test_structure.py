@@ -35,7 +35,7 @@ ROOMS = {
     ),
     "report": (
         [
-            *("tables", "results", "repetition", "diagnoses", "findings", "plots", "reasons", "panels"),
+            *("tables", "results", "repetition", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
             *("page", "live", "story", "accounts"),
         ],
         ["files", "data", "lab"],
@@ -122,7 +122,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots", "reasons", "panels"}),
+        ("matplotlib", {"style", "plots", "reasons", "panels"}),
         ("requests", {"download"}),
     ],
 )

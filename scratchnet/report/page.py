@@ -177,4 +177,4 @@ def _hash(text: str) -> str:
 def write(path: str | os.PathLike[str], document: str) -> None:
     """Write a document that `html` made, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(document, encoding="utf-8", newline="\n")
+        temporary.write_text(document, encoding="utf-8", errors="replace", newline="\n")  # as a path of odd bytes has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,13 @@ from scratchnet.lab.intervals import interval
 from scratchnet.lab.rates import Choice
 from scratchnet.lab.recording import LOOKED_AT
 from scratchnet.report import page
-from scratchnet.report.live import Chart, Steps
+from scratchnet.report.live import Chart, Steps, walk
 from scratchnet.report.page import Folded, Part, Picture, Section, Table, Words
 from scratchnet.report.tables import LAST, Comparison, _loss_format, ends
 
 APART = 7  # arms that colours keep apart; of more, a chart starts with the BEST
 BEST = 5
+WALKS = 1_200_000  # bytes of walks through training: of many arms of a deep network, the first ones
 LESSON = "https://github.com/udacity/deep-learning-v2-pytorch"
 
 
@@ -240,7 +242,12 @@ def _rates(choice: Choice, comparisons: Sequence[Comparison]) -> list[Part]:
 
 
 def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: int, plain: bool) -> list[Part]:
-    walks = {arm["label"]: arm["recording"][0] for arm in arms.values() if "y" in arm["recording"][0]}
+    walks, room = {}, WALKS
+    for arm in arms.values():
+        recording = arm["recording"][0]
+        room -= recording.get("y") is not None and len(json.dumps(walk(recording, classes)))
+        if room > 0 and "y" in recording:
+            walks[arm["label"]] = recording
     if not walks:
         return []
     words = (
@@ -249,6 +256,8 @@ def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: i
         "layer; where they grow or fade, the first layers learn wildly or not at all. And units that do not differ "
         "count as one."
     )
+    if len(walks) < len(arms):
+        words += f" There is room for {len(walks)} of the {len(arms)} starts here; results.json has all."
     if not plain:
         words += " The layers are the Linear ones of the network itself; those inside of its blocks are not looked at."
     steps = Steps("why", "Outputs, gradients and units of each layer, step by step", walks, classes)

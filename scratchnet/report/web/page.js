@@ -322,7 +322,7 @@ function steps(figure, content) {
   const back = element("button", { type: "button", "aria-label": "An earlier step", onclick: () => move(-1) }, "‹");
   const on = element("button", { type: "button", "aria-label": "A later step", onclick: () => move(1) }, "›");
   const move = (by) => { slider.value = state.look + by; state.look = Number(slider.value); draw(); };
-  const place = element("output", { class: "place" });
+  const place = element("span", { class: "place" });
   const told = element("p", { class: "told", "aria-live": "polite" });
   const layers = element("div", { class: "layers" });
   figure.append(
@@ -424,7 +424,12 @@ function steps(figure, content) {
 
 for (const [kind, build] of [["chart", chart], ["steps", steps]])
   for (const figure of document.querySelectorAll(`figure.${kind}`))
-    build(figure, JSON.parse(document.getElementById(`${figure.id}-data`).textContent));
+    try {
+      build(figure, JSON.parse(document.getElementById(`${figure.id}-data`).textContent));
+    } catch (error) {
+      document.documentElement.classList.remove("script"); // the pictures and tables say the same
+      throw error;
+    }
 
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not([open])")) {
