@@ -12,13 +12,17 @@ export function size(x) {
   return a >= 100 ? x.toFixed(0) : String(Number(x.toPrecision(2)));
 }
 
+/** The range of a logarithmic axis, on which log₁₀ y is drawn: uPlot's own fails where numbers are below 1e-16. */
+const decades = (plot, low, high) => (Number.isFinite(low) && Number.isFinite(high) ? [low - 0.12, high + 0.12] : [0, 1]);
+
 export class Chart {
   /** `id`: the element's. `x`, `y`: what the axes say. `log`: whether y is logarithmic. `show`: a value in words. */
   constructor(id, { x, y, log = false, points = false, show = size, range }) {
     this.element = document.getElementById(id);
     this.line = document.getElementById(`${id}-value`);
     this.x = x;
-    this.show = show;
+    this.log = log;
+    this.show = log ? (v) => show(10 ** v) : show;
     const axis = (label, more = {}) => ({
       label,
       labelSize: 22,
@@ -41,9 +45,9 @@ export class Chart {
         cursor: { y: false, drag: { x: false, y: false } },
         scales: {
           x: { time: false, range: (u, low, high) => [low ?? 0, Math.max(high ?? 1, (low ?? 0) + 1)] },
-          y: { distr: log ? 3 : 1, range: range || ((u, low, high) => (low === null ? [1, 10] : [low / 1.3, high * 1.3])) },
+          y: { range: range || decades },
         },
-        axes: [axis(x), axis(y, { size: 56, values: (u, ticks) => ticks.map((t) => (t === null ? "" : show(t))) })],
+        axes: [axis(x, { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }), axis(y, { size: 56, values: (u, ticks) => ticks.map((t) => (t === null ? "" : this.show(t))) })],
         series: [
           {},
           line("A before", "--arm-0", [2, 4]),
@@ -70,7 +74,8 @@ export class Chart {
   /** Draw: xs, and for each of A before, B before, A, B its values at them. `name` is read aloud. */
   set(xs, lines, name) {
     this.element.setAttribute("aria-label", name);
-    this.plot.setData([xs, ...lines]);
+    const drawn = this.log ? lines.map((line) => line.map((v) => (v > 0 ? Math.log10(v) : null))) : lines;
+    this.plot.setData([xs, ...drawn]);
   }
 
   key(event) {

@@ -78,7 +78,7 @@ class Playground(ThreadingHTTPServer):
         return f"http://{self.hosts[0]}/{self.token}/"
 
     def open(self, **settings: Any) -> dict[str, Any]:
-        """A new session with these settings. One whose tab is silent gives its place to it, the longest silent first."""
+        """A new session with these settings. Where there are too many, one whose tab is silent makes room."""
         session, name = Session(self.dataset), secrets.token_urlsafe(12)
         with self.lock:
             self.sessions = {key: old for key, old in self.sessions.items() if not old.ended}

@@ -56,7 +56,7 @@ class Session:
         return time.monotonic() - self.heard
 
     def ask(self, name: str, **arguments: Any) -> Any:
-        """The answer of the method `name`, called by the session's thread. Raises Refused, and what the method raises."""
+        """The answer of the method `name`, which the thread calls. Raises Refused, and what the method raises."""
         self.heard = time.monotonic()
         answer: Future[Any] = Future()
         method: Callable[..., Any] = getattr(self, name)

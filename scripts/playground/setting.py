@@ -170,7 +170,7 @@ def difference(a: Setting, b: Setting, same_weights: bool) -> tuple[int, str]:
         return 1, f"B differs from A in one thing: {found[0]}. {_shared(a, b, same_weights)}"
     listed = f"{', '.join(found[:-1])} and {found[-1]}"
     return len(found), (
-        f"B differs from A in {len(found)} things: {listed}. Whatever you see, it cannot say which of them is the cause."
+        f"B differs from A in {len(found)} things: {listed}. What you see cannot say which of them is the cause."
     )
 
 
@@ -188,7 +188,9 @@ def _shared(a: Setting, b: Setting, same_weights: bool) -> str:
     """What else the two have in common, as far as their one difference allows."""
     images = "the same images for training, in the same order"
     if a.settings.batch_size != b.settings.batch_size:
-        return f"They share {images}; only the batches are cut differently, and a step of one is not a step of the other."
+        return (
+            f"They share {images}; only the batches are cut differently, and a step of one is not a step of the other."
+        )
     if a.settings.dropout == b.settings.dropout == 0:
         masks = ""
     elif a.settings.dropout == 0 or b.settings.dropout == 0:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from playground.training import JUDGED, MOST, Training
-from scratchnet.lab.verdicts import TOTAL, size
+from scratchnet.lab.verdicts import FACTOR, TOTAL, size
 
 LAST = 25  # batches whose mean is called the loss
 
@@ -30,11 +30,13 @@ def on_loss(training: Training) -> str:
     if not training.done:
         return f"Not trained yet; {guess}."
     if training.diverged:
-        return f"Diverged: after step {training.done - 1} the loss is infinite or not a number, and nothing can be learned."
+        return f"Diverged: the loss at step {training.done} is infinite or not a number, and so is the rest."
     some = training.losses[-LAST:]
     now = sum(some) / len(some)
-    if now > 2 * blind:
-        judged = "it guesses wrong and is sure of it"
+    if now > blind and training.judged[-1][1] > 2 / classes:
+        judged = "it names many images rightly, and is far too sure where it is wrong"
+    elif now > 2 * blind:
+        judged = "it is sure of wrong answers"
     elif now > 0.97 * blind:
         judged = "it has learned nothing from the images yet"
     else:
@@ -62,14 +64,18 @@ def on_signal(layers: Sequence[dict[str, Any]]) -> str:
         return f"The mean square of the logits is {size(first)}."
     way = f"E[y²] goes from {size(first)} in layer 1 to {size(last)} at the logits"
     if last > TOTAL * first:
-        return f"{way}: the signal explodes on its way, and the loss shouts."
+        return f"{way}: the signal explodes on its way, and so does the loss."
     if last < first / TOTAL:
         return f"{way}: the signal fades, and the end hardly sees the image."
     alike = layers[-2]["correlation"]
     if alike > 0.99:
-        return f"{way}, but the outputs for two different images point the same way (cosine {alike:.3f} in the last "\
-            "hidden layer): they look alike at the end."
-    return f"{way}: a size that the next layers can work with."
+        return (
+            f"{way}, but the outputs for two different images point the same way (cosine {alike:.3f} in the "
+            "last hidden layer): they look alike at the end."
+        )
+    if not first / FACTOR <= last <= FACTOR * first:
+        return f"{way}: it {'grows' if last > first else 'shrinks'} on the way, more than {FACTOR:g} times."
+    return f"{way}: it keeps about its size."
 
 
 def on_gradient(layers: Sequence[dict[str, Any]]) -> str:
@@ -86,6 +92,8 @@ def on_gradient(layers: Sequence[dict[str, Any]]) -> str:
         return f"{way}: it explodes, and one step throws the first layers far away."
     if first < last / TOTAL:
         return f"{way}: it fades, and the first layers hardly learn."
+    if not last / FACTOR <= first <= FACTOR * last:
+        return f"{way}: it {'grows' if first > last else 'shrinks'} on the way, more than {FACTOR:g} times."
     return f"{way}: every layer hears what the loss wants."
 
 
@@ -97,15 +105,15 @@ def on_units(layers: Sequence[dict[str, Any]]) -> str:
     i, fewest = min(hidden, key=lambda pair: pair[1]["distinct"] / pair[1]["units"])
     if fewest["distinct"] < fewest["units"] / 2:
         return (
-            f"Of the {fewest['units']} units of layer {i}, {fewest['distinct']} differ in their weights. Equal units get "
-            f"equal gradients and stay equal: the layer learns as if it had {fewest['distinct']}."
+            f"Layer {i} has {fewest['units']} units, and {fewest['distinct']} distinct: the others repeat them. "
+            f"Equal units get equal gradients and stay equal: the layer learns as if it had {fewest['distinct']}."
         )
     if any(not math.isfinite(layer["rank"]) for _, layer in hidden):
         return "Outputs that are not numbers have no directions to count."
     i, least = min(hidden, key=lambda pair: pair[1]["rank"])
     if (least["dead"] or 0) > 0.5:
         return f"{100 * least['dead']:.0f} % of the units of layer {i} are silent for all images that were looked at."
-    used = f"the outputs of layer {i} use {size(least['rank'])} directions of {least['units']}"
+    used = f"the outputs of layer {i} use {size(least['rank'])} of {least['units']} directions"
     if least["rank"] < 2:
         return f"All units differ in their weights, but {used}: together they say little more than one unit."
     return f"All units differ in their weights, and even where they agree most, {used}."
