@@ -14,6 +14,7 @@ const $ = (id) => document.getElementById(id);
 
 let facts, session, charts, frame, timer;
 let curves = { A: [], B: [] }; // losses of the present training
+let forget = false; // another preset has been loaded: its curves have nothing to do with those before
 let before = { A: null, B: null }; // {losses, judged} of the one before the last rewind
 
 /** The answer to a message; throws an Error with the server's sentence. */
@@ -97,6 +98,7 @@ function load(preset) {
   $("with-b").checked = true;
   for (const button of $("presets").children) button.setAttribute("aria-pressed", button.textContent === preset.name);
   $("watch").textContent = preset.watch;
+  forget = true;
   apply();
 }
 
@@ -170,17 +172,20 @@ async function poll() {
 function show(found) {
   const anew = frame && found.generation !== frame.generation;
   for (const side of SIDES) {
-    if (anew && curves[side].length) before[side] = { losses: curves[side], judged: frame[side].judged };
+    if (anew && forget) before[side] = null;
+    else if (anew && curves[side].length) before[side] = { losses: curves[side], judged: frame[side].judged };
     const part = found[side];
     if (!part) before[side] = null;
     curves[side] = part ? [...(anew || !frame ? [] : curves[side].slice(0, part.since)), ...part.losses] : [];
   }
+  if (anew || !frame) forget = false;
   const same = !anew && frame && JSON.stringify([frame.A, frame.B]) === JSON.stringify([found.A, found.B]);
   frame = found;
   $("train").textContent = found.running ? "Pause" : "Train";
   $("train").disabled = found.over;
   for (const button of document.querySelectorAll("[data-steps]")) button.disabled = found.over || found.running;
   const status = status_line(found);
+  $("status").setAttribute("aria-live", found.running ? "off" : "polite"); // nobody can listen to every step
   if ($("status").textContent !== status) $("status").textContent = status;
   $("difference").textContent = found.difference ?? "Only A: turn on B to change one thing beside it.";
   if (same) return;
