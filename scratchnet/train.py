@@ -41,6 +41,17 @@ def batches(
         yield shuffled[..., start : start + batch_size]
 
 
+def step(network: Network, optimizer: Optimizer, X: Array, labels: Array, frozen: Array | None = None) -> Array:
+    """One step on the batch `X: (..., n, n_in)`; return its loss before the step, one for each replica."""
+    loss = CrossEntropy()
+    L = loss.forward(network.forward(X, train=True), labels)
+    network.backward(loss.backward(), need_dX=False)
+    if frozen is not None:
+        np.copyto(network.grad, 0, where=frozen)
+    optimizer.step()
+    return L
+
+
 def fit(
     network: Network,
     optimizer: Optimizer,
@@ -70,19 +81,13 @@ def fit(
         indices = np.arange(len(images))
     _check_labels(network, images, labels)
     frozen = None if frozen is None else like(frozen, network.theta)
-    loss = CrossEntropy()
     history: list[np.ndarray] = []
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for _ in range(epochs):
             losses = []
             for batch in batches(indices, batch_size, rng=rng):
                 rows = like(batch, images)
-                Z = network.forward(images[rows], train=True)
-                losses.append(loss.forward(Z, labels[rows]))
-                network.backward(loss.backward(), need_dX=False)
-                if frozen is not None:
-                    np.copyto(network.grad, 0, where=frozen)
-                optimizer.step()
+                losses.append(step(network, optimizer, images[rows], labels[rows], frozen))
                 if on_step is not None:
                     on_step()
             history.extend(to_host(value) for value in losses)  # once an epoch: on a GPU each fetch waits
