@@ -131,11 +131,9 @@ def environment() -> dict[str, str]:
 
     config: Any = np.show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"]
-    kernels = {
-        f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".strip()
-        for one in threadpool_info()
-        if one["user_api"] == "blas" and "numpy" in one["filepath"]
-    }
+    loaded = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    own = [one for one in loaded if "numpy" in one["filepath"]] or loaded  # others may have come with other packages
+    kernels = {f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".strip() for one in own}
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

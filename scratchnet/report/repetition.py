@@ -16,7 +16,7 @@ from scratchnet.report.results import told
 NEEDED = ("command", "folder", "files", "dataset", "settings", "environment", "comparisons", "learning_rates", "quick")
 
 # Percentage points by which the accuracy of a run may differ where versions or kernels do, and the mean over S seeds by
-# POINTS/√S: rounding errors grow while a network trains. It is four times what was measured: see docs/your-own.md.
+# POINTS/√S: rounding errors grow while a network trains. It is over three times what was measured: docs/your-own.md.
 POINTS = 2.0
 
 
