@@ -413,8 +413,8 @@ def test_fashion_mnist_that_cannot_be_had_is_exit_code_1(python, tmp_path):
 def test_a_folder_that_cannot_be_written_to_is_found_before_training(python, tmp_path):
     (tmp_path / "file").write_text("x")
     done = python(SCRIPT, "--dataset", "synthetic", "--out", tmp_path / "file" / "out", timeout=20)
-    assert done.returncode == 1
-    assert "Not a directory" in done.stderr
+    assert done.returncode == 2
+    assert f"expected a folder, but {tmp_path / 'file'} is a file" in done.stderr
     assert "Traceback" not in done.stderr
 
 
