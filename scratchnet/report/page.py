@@ -42,7 +42,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph. `kind`: "lead", "answer", "warning" or "small"; `code` in the text stands between backticks."""
+    """A paragraph. `kind`: "lead", "answer", "warning", "small" or "live" (where a script runs); `code` in the text stands between backticks."""
 
     text: str
     kind: str = ""
