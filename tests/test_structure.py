@@ -29,10 +29,14 @@ ROOMS = {
         [
             *("parts", "outputs", "symmetry", "recording", "experiment", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
+            *("grid", "sweep"),
         ],
         ["", "init", "data"],
     ),
-    "report": (["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels"], ["files", "data", "lab"]),
+    "report": (
+        ["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels", "sweeps", "heatmaps"],
+        ["files", "data", "lab"],
+    ),
 }
 # Plumbing is imported by files above it: a reader may leave it for the end.
 PLUMBING = {"backend", "files", "contract", "idx", "fashion_mnist", "synthetic"}
@@ -115,7 +119,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots", "reasons", "panels"}),
+        ("matplotlib", {"plots", "reasons", "panels", "heatmaps"}),
         ("requests", {"fashion_mnist"}),
     ],
 )
