@@ -1,14 +1,17 @@
-"""Writing files safely: a file is complete or absent, and the results of an earlier run are kept."""
+"""Writing files safely: a file is complete or absent, a run owns its folder, and an earlier run's results are kept."""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
@@ -39,6 +42,68 @@ def must_be_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+class Owned(OSError):
+    """Another run owns the folder; the message says which."""
+
+
+@contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Create `folder` if necessary, and be the only run that writes to it, until the end of the `with` block.
+
+    The lock is on the file `.lock` and dies with this process, however that ends. What a killed run has left half
+    written is removed. Raises Owned where another run has the folder, and OSError where it cannot be written to: so
+    call this before long work.
+    """
+    must_be_writable(folder)
+    path = folder / ".lock"
+    with _locked(path) as lock:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        for left in folder.glob(".*.tmp"):  # see `replacing`
+            left.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                path.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[str]]:
+    """The file, locked. Whoever had it may have removed it meanwhile: then there is another one to lock."""
+    while True:
+        with open(path, "a+", encoding="utf-8") as file:
+            try:
+                _lock(file)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                    file.seek(0)
+                    owner = f"another run (process {file.read() or 'unknown'})"
+                    raise Owned(f"{owner} owns {path.parent}: wait until it has ended, or give another --out") from None
+                # else this file system has no locks: a run without one is better than none
+            try:
+                same = os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+            except FileNotFoundError:
+                same = False
+            if same:
+                yield file
+                return
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock a file for this process alone, at once or not at all."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(1 << 30)  # beyond the number, which others may read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def set_aside(folder: Path, names: Iterable[str]) -> Path | None:

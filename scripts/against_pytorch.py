@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from scratchnet.data import Dataset, load
 from scratchnet.lab.comparison import by_arm, compare
-from scratchnet.lab.executors import cores
 from scratchnet.lab.experiment import Run, Settings
+from scratchnet.lab.processes import cores
 
 LAST = 100  # the last batch's loss alone is noise: take the mean of so many
 

@@ -30,7 +30,7 @@ from speed.table import table
 
 from scratchnet.backend import resolve
 from scratchnet.data import load
-from scratchnet.files import must_be_writable, set_aside
+from scratchnet.files import set_aside
 from scratchnet.lab.experiment import Settings
 from scratchnet.report.results import write_json
 
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    must_be_writable(args.out)
+    cli.own(args.out)
     pytorch_version()  # before the work, whether it is there
     settings = Settings(epochs=args.epochs, device=resolve(args.device))
     dataset = load(args.dataset, args.data_dir)

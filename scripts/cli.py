@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from typing import Any
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
 from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
+from scratchnet.files import owning
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.experiment import INITIALIZATIONS, Arm, Settings, named
@@ -209,6 +210,14 @@ def add_out_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_owned = ExitStack()
+
+
+def own(folder: Path) -> None:
+    """Let this script be the only one that writes to the folder, until it ends. Raises OSError: see `files.owning`."""
+    _owned.enter_context(owning(folder))
+
+
 def complain(message: object) -> None:
     """One line on stderr, after the script's name."""
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
@@ -230,7 +239,7 @@ def run(main: Callable[[], int]) -> None:
     """
     _ready_streams()
     try:
-        with _signals_as_ctrl_c():
+        with _signals_as_ctrl_c(), _owned:
             try:
                 code = main()
             except SystemExit as exit:  # argparse: --help or wrong usage

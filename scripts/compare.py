@@ -27,10 +27,11 @@ from lesson import COMPARISONS
 
 from scratchnet.backend import describe
 from scratchnet.data import Dataset, load
-from scratchnet.files import must_be_writable, replacing, set_aside
+from scratchnet.files import replacing, set_aside
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compare
 from scratchnet.lab.experiment import Run, Settings, stream
+from scratchnet.lab.journal import Journal
 from scratchnet.lab.rates import Choice, choose
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import (
@@ -55,6 +56,7 @@ QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 5, 20_000
 # Everything that a run may write: the next run into the same folder moves all of it aside.
 OUTPUTS = [f"{comparison.key}.png" for comparison in (*COMPARISONS, CHOSEN)]
 OUTPUTS += ["samples.png", "uniform-distribution.png", "normal-distribution.png", "results.json", "tables.txt"]
+JOURNAL = "journal.txt"  # what a run has finished, until it is complete
 
 
 def arguments() -> argparse.Namespace:
@@ -104,7 +106,7 @@ def main() -> int:
     if args.list:
         return 0 if cli.say(listed()) else 1
     chosen = [c for c in COMPARISONS if c.key in args.comparisons or not args.comparisons]
-    must_be_writable(args.out)
+    cli.own(args.out)
     dataset = load(args.dataset, args.data_dir)
     if args.quick:
         dataset = dataset.first(QUICK_IMAGES)
@@ -114,16 +116,18 @@ def main() -> int:
     if args.device != "cpu":
         cli.complain(f"training on {describe(settings.device)}")
     arms = list(dict.fromkeys(arm for comparison in chosen for arm in comparison.arms))
-    choice = None
+    seeds, choice = range(args.seeds), None
+    run = [[comparison.key for comparison in chosen], arms, seeds, settings, args.learning_rates]
+    journal = Journal(args.out / JOURNAL, dataset, run, cli.complain)
     if args.learning_rates:
         try:
-            choice = choose(arms, dataset, settings, args.learning_rates, seeds=range(args.seeds), jobs=args.jobs)
+            choice = choose(arms, dataset, settings, args.learning_rates, seeds=seeds, jobs=args.jobs, journal=journal)
         except Unfinished as stopped:
-            cli.complain(f"{stopped}; the learning rates were still being chosen, so that there is nothing to keep")
+            cli.complain(f"{stopped}; the learning rates were still being chosen: the same command goes on with that")
             return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
         arms = [choice.applied(arm) for arm in arms]
     try:
-        finished = compare(arms, dataset, settings, seeds=range(args.seeds), jobs=args.jobs)
+        finished = compare(arms, dataset, settings, seeds=seeds, jobs=args.jobs, journal=journal)
     except Unfinished as stopped:
         # only seeds that every arm has: pairs need both, and no arm may look better for having fewer
         whole = [s for s in range(args.seeds) if sum(run.seed == s for run in stopped.runs) == len(arms)]
@@ -133,7 +137,9 @@ def main() -> int:
             kept_runs = [run for run in stopped.runs if run.seed in whole]
             show(chosen, kept_runs, dataset, settings, args, choice, complete=False)
         return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
-    return 0 if show(chosen, finished, dataset, settings, args, choice, complete=True) else 1
+    shown = show(chosen, finished, dataset, settings, args, choice, complete=True)
+    journal.remove()
+    return 0 if shown else 1
 
 
 def listed() -> str:

@@ -24,7 +24,7 @@ from speed.floor import products
 from tqdm import tqdm
 
 from scratchnet import init
-from scratchnet.files import must_be_writable, set_aside
+from scratchnet.files import set_aside
 from scratchnet.lab.executors import STACK
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import mlp
@@ -120,10 +120,10 @@ def main() -> int:
     chosen = {name: SWEEPS[name] for name in args.sweeps or SWEEPS}
     found: dict[str, dict[int, dict[str, list[float]]]] = {name: {} for name in chosen}
     points = [(name, x, work) for name, (_, works) in chosen.items() for x, work in works.items()]
-    must_be_writable(args.out)
+    cli.own(args.out)
     for name, x, work in tqdm(points, desc="measuring", unit="point", disable=None):
         found[name][x] = milliseconds(work, rounds, seconds)
-    if aside := set_aside(args.out, ["growth.json", *(f"growth-{name}.png" for name in chosen)]):
+    if aside := set_aside(args.out, ["growth.json", *(path.name for path in args.out.glob("growth-*.png"))]):
         cli.complain(f"an earlier run's files are now in {aside}")
     write_json(args.out / "growth.json", {"environment": environment(), "milliseconds": found})
 

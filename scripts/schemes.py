@@ -15,7 +15,7 @@ import cli
 import numpy as np
 
 from scratchnet.data import load
-from scratchnet.files import must_be_writable, replacing, set_aside
+from scratchnet.files import replacing, set_aside
 from scratchnet.init import SCHEMES
 from scratchnet.init.expected import Measured, Promise, Theory, disagreements, measure, promises, theory
 from scratchnet.lab.experiment import SEEN, Settings
@@ -48,7 +48,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     args = arguments()
-    must_be_writable(args.out)
+    cli.own(args.out)
     dataset = load(args.dataset, args.data_dir)
     drawn, impossible = draw(args.shape, args.seed)
     images, labels = dataset.images[:SEEN], dataset.labels[:SEEN]

@@ -21,10 +21,11 @@ from pathlib import Path
 import cli
 
 from scratchnet.data import Dataset, load
-from scratchnet.files import must_be_writable, replacing, set_aside
-from scratchnet.lab.executors import Failed, WorkerDied
+from scratchnet.files import replacing, set_aside
+from scratchnet.lab.journal import Journal
 from scratchnet.lab.studies import NAMES, study
 from scratchnet.lab.study import Laboratory, Study
+from scratchnet.lab.work import Failed, WorkerDied
 from scratchnet.report import findings
 from scratchnet.report.results import write_json
 
@@ -59,16 +60,18 @@ def main() -> int:
     if args.list:
         rows = [[name, study(name).title] for name in NAMES]
         return 0 if cli.say(findings.table([["study", "what it asks"], *rows])) else 1
-    must_be_writable(args.out)
+    cli.own(args.out)
     dataset = load(args.dataset, args.data_dir)
+    journal = Journal(args.out / "study-journal.txt", dataset, [args.studies, args.quick], cli.complain)
     printed = True
     for i, name in enumerate(args.studies):
         try:
-            printed = one(study(name), dataset, args, first=i == 0) and printed
+            printed = one(study(name), dataset, args, journal, first=i == 0) and printed
         except (Failed, WorkerDied) as error:
             cli.complain(f"{name}: {error}")
             return 1
         write_index(args.out)
+    journal.remove()
     return 0 if cli.say(f"\nFigures, numbers and pages are in {args.out}/") and printed else 1
 
 
@@ -80,8 +83,11 @@ def write_index(folder: Path) -> None:
         temporary.write_text(findings.index([study(name) for name in names], records), encoding="utf-8")
 
 
-def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, *, first: bool) -> bool:
-    """Run one study; save what it found, then print it. False where standard output could not take it."""
+def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Journal, *, first: bool) -> bool:
+    """Run one study; save what it found, then print it. False where standard output could not take it.
+
+    What it has measured is in the journal: it is not lost if the rule, the figure or the disk fails.
+    """
     from tqdm import tqdm
 
     from scratchnet.report import panels, plots  # matplotlib: only now, since `--list` needs none of it
@@ -93,11 +99,13 @@ def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, *, first: boo
             bar.total = (bar.total or 0) + count
             bar.refresh()
 
-        laboratory = Laboratory(dataset, jobs=args.jobs, expect=expect, done=bar.update)
+        laboratory = Laboratory(dataset, jobs=args.jobs, expect=expect, done=bar.update, journal=journal)
         numbers = chosen.measure(laboratory, **(chosen.quick if args.quick else {}))
     seconds, used = time.monotonic() - began, sum(os.times()[:4]) - used
     finding = chosen.judge(numbers)
     note = f"Data: {dataset.title}." + (" A quick look, too small to decide." if args.quick else "")
+    if laboratory.earlier:
+        note += f" The time of {laboratory.earlier} parts that an earlier start had finished is not counted."
     if aside := set_aside(args.out, [f"{chosen.name}.{ending}" for ending in ("png", "json", "md")]):
         cli.complain(f"an earlier run's files are now in {aside}")
     found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)

@@ -25,7 +25,7 @@ from lesson import ARMS, COMPARISONS, ONES, RULE, ZEROS
 
 from scratchnet import init
 from scratchnet.data import Dataset, load
-from scratchnet.files import must_be_writable, replacing, set_aside
+from scratchnet.files import replacing, set_aside
 from scratchnet.init.schemes import Shape, fan_in
 from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import Diagnosis, diagnose
@@ -78,7 +78,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    must_be_writable(args.out)
+    cli.own(args.out)
     dataset = load(args.dataset, args.data_dir)
     settings = cli.settings(args, dataset, 1)
     if settings.device != "cpu":

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import LAUNCHER, ROOT
 
-from scratchnet.lab.executors import cores
 from scratchnet.lab.experiment import Run, Settings, initialized
+from scratchnet.lab.processes import cores
 
 pytest.importorskip("torch", reason="the benchmark compares with PyTorch")
 

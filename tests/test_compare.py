@@ -539,6 +539,92 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path, dataset, own):
         assert nothing_is_left_of(run.process.pid)
 
 
+# --- going on -------------------------------------------------------------------------------------------------
+
+INTERRUPTED = ("--arms", "he_normal,he_uniform", "--hidden", "20", "--quick", "--seeds", "12", "--jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, dataset):
+    """What a run finds that nothing interrupts."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    arguments = [sys.executable, SCRIPT, *INTERRUPTED, "--dataset", dataset.name, "--out", str(out)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not (out / "journal.txt").exists()
+    return read(out)
+
+
+def finished(out):
+    """The units in a journal, which begins with a header."""
+    return (out / "journal.txt").read_bytes().count(b"\n") - 1 if (out / "journal.txt").exists() else 0
+
+
+@needs_groups
+def test_a_run_that_was_killed_goes_on_and_finds_the_same_to_the_last_bit(tmp_path, dataset, undisturbed):
+    """At three moments, the last of them when it is nearly done."""
+    arguments, out, kept = (*INTERRUPTED, "--dataset", dataset.name), tmp_path / "out", 0
+    for count, number in ((1, signal.SIGKILL), (5, signal.SIGINT), (9, signal.SIGKILL), (12, None)):
+        with Started(out, *arguments) as run:
+            if number is not None:
+                run.wait_until(lambda count=count: finished(out) >= count)
+                run.send(number)
+            code, _, stderr = run.end()
+        said = f"scratchnet: going on: {2 * kept} of 24 networks were finished earlier"
+        assert (said in stderr.splitlines()) == (kept > 0)
+        kept = finished(out)
+        assert kept >= count or number is None
+    assert code == 0
+    again = read(out)
+    assert again["complete"] is True
+    assert again["comparisons"] == undisturbed["comparisons"]
+    assert again["verdicts"] == undisturbed["verdicts"]
+    assert not {path.name for path in out.iterdir()} & {"journal.txt", ".lock"}
+    assert not list(out.glob("*.tmp"))
+
+
+@needs_groups
+def test_the_choice_of_learning_rates_goes_on_too(tmp_path, dataset):
+    arguments = ("uniform-baseline", "--quick", "--seeds", "8", "--jobs", "1", "--hidden", "none")
+    arguments = (*arguments, "--learning-rates", "0.001,0.003", "--dataset", dataset.name)
+    out = tmp_path / "out"
+    with Started(out, *arguments) as run:
+        run.wait_until(lambda: finished(out) >= 3)
+        run.send(signal.SIGINT)
+        code, stdout, stderr = run.end()
+    assert (code, stdout) == (130, "")
+    assert "the learning rates were still being chosen: the same command goes on with that" in stderr
+    with Started(out, *arguments) as run:
+        code, _, stderr = run.end()
+    assert (code, stderr.count("going on: ")) == (0, 1)
+    assert read(out)["complete"] is True
+
+
+@needs_groups
+def test_a_run_with_other_settings_does_not_go_on_and_the_earlier_journal_is_kept(tmp_path, dataset):
+    arguments, out = (*INTERRUPTED, "--dataset", dataset.name), tmp_path / "out"
+    with Started(out, *arguments) as run:
+        run.wait_until(lambda: finished(out) >= 1)
+        run.send(signal.SIGKILL)
+        run.end()
+    with Started(out, *arguments, "--batch-size", "200", "--seeds", "1") as run:
+        code, _, stderr = run.end()
+    assert code == 0
+    assert "what an earlier run had finished is now in" in stderr
+    assert "and is not used: its settings or its data were others" in stderr
+    assert "going on" not in stderr
+    assert len(list(out.glob("earlier/*/journal.txt"))) == 1
+
+
+def test_a_second_run_into_the_same_folder_is_told_who_owns_it(tmp_path, python, dataset, own):
+    with Marked(tmp_path / "out", own, dataset, "--epochs", "100000") as run:
+        run.wait_until(lambda: run.seeds_begun() > 0)
+        done = python(SCRIPT, *SMALL, "--dataset", dataset.name, "--out", tmp_path / "out")
+        said = f"compare.py: another run (process {run.process.pid}) owns {tmp_path / 'out'}: wait until it has ended"
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(said)
+
+
 # Seconds from the start of the first worker, and who ends the run. In the first hundredths, workers are being started.
 KILLED = [
     (0.0, "SIGKILL"),

@@ -233,17 +233,17 @@ needs_proc = pytest.mark.skipif(
 
 
 @needs_proc
-def test_a_killed_worker_ends_the_comparison_cleanly(dataset, monkeypatch):
-    """The kernel's out-of-memory killer does that: what was finished is kept, and nobody waits for ever."""
+def test_a_killed_worker_costs_its_own_unit_which_is_trained_again(dataset, monkeypatch, capfd):
+    """The kernel's out-of-memory killer does that: the numbers are those of a comparison without it."""
     anywhere, training, before = comparison.anywhere, threading.Event(), set(children())
 
-    def watched(work, specs, dataset, tick, jobs):
+    def watched(work, specs, dataset, tick, jobs, journal):
         def told(steps):
             tick(steps)
             if steps:
                 training.set()
 
-        return anywhere(work, specs, dataset, told, jobs)
+        return anywhere(work, specs, dataset, told, jobs, journal)
 
     def kill_a_worker():
         assert training.wait(120)
@@ -253,11 +253,25 @@ def test_a_killed_worker_ends_the_comparison_cleanly(dataset, monkeypatch):
     monkeypatch.setattr(comparison, "anywhere", watched)
     killer = threading.Thread(target=kill_a_worker)
     killer.start()
-    with pytest.raises(Unfinished, match="a worker process ended: it was killed, or memory ran out") as stopped:
-        compare(ARMS, dataset, Settings(epochs=2000), seeds=[0, 1], jobs=2)
+    settings = Settings(epochs=2)
+    runs = compare(ARMS, dataset, settings, seeds=[0], jobs=2)
     killer.join()
+    assert "scratchnet: a worker process ended, killed by SIGKILL; another one begins anew: " in capfd.readouterr().err
+    undisturbed = compare(ARMS, dataset, settings, seeds=[0], jobs=2)
+    assert all(same(a, b) for a, b in zip(runs, undisturbed, strict=True))
+
+
+def dies_for_seed_1(shape, *, rng):
+    if rng.bit_generator.seed_seq.entropy[0] == 1:
+        os._exit(9)
+    return init.he_normal(shape, rng=rng)
+
+
+def test_a_unit_in_which_three_workers_end_ends_the_comparison_and_is_named(dataset):
+    with pytest.raises(Unfinished, match=r"3 worker processes ended, with exit code 9, in a with seed 1 \(") as stopped:
+        compare([Arm("a", "a", dies_for_seed_1)], dataset, SETTINGS, seeds=[0, 1, 2], jobs=1)
+    assert [run.seed for run in stopped.value.runs] == [0]
     assert not stopped.value.interrupted
-    assert stopped.value.runs == []
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="interrupts the main thread")

@@ -1,8 +1,14 @@
 """A file is complete or absent, and the results of earlier runs are kept."""
 
-import pytest
+import os
+import signal
+import subprocess
+import sys
 
-from scratchnet.files import must_be_writable, replacing, set_aside
+import pytest
+from conftest import ROOT
+
+from scratchnet.files import Owned, must_be_writable, owning, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -56,3 +62,90 @@ def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match=r"Not a directory|File exists"):
         must_be_writable(tmp_path / "file" / "c")
+
+
+OWNING = """
+import sys, time
+from pathlib import Path
+from scratchnet.files import owning, replacing
+with owning(Path(sys.argv[1])), replacing(Path(sys.argv[1]) / "figure.png"):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def another_run(tmp_path):
+    """Another process that owns tmp_path, and is in the middle of writing a figure."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNING, str(tmp_path)], stdout=subprocess.PIPE, encoding="utf-8", env=environment
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_one_run_owns_its_folder_and_the_second_is_told_who(tmp_path, another_run):
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(Owned, match=rf"another run \(process {another_run.pid}\) owns {tmp_path}: wait until"):
+        with owning(tmp_path):
+            pass
+    assert sorted(tmp_path.iterdir()) == before
+    with owning(tmp_path / "another folder"):
+        pass
+
+
+def test_a_lock_dies_with_its_run_and_what_was_half_written_is_removed(tmp_path, another_run):
+    (tmp_path / ".hidden").write_text("the reader's own")
+    assert len(list(tmp_path.glob(".figure.png.*.tmp"))) == 1
+    another_run.kill()
+    another_run.wait()
+    with owning(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".hidden", ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {".hidden"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGSTOP")
+def test_a_run_that_is_stopped_still_owns_its_folder(tmp_path, another_run):
+    another_run.send_signal(signal.SIGSTOP)
+    with pytest.raises(Owned):
+        with owning(tmp_path):
+            pass
+
+
+def test_a_folder_is_free_again_after_a_failure(tmp_path):
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="x"):
+            with owning(tmp_path):
+                raise RuntimeError("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+TAKING_TURNS = """
+import os, sys, time
+from pathlib import Path
+from scratchnet.files import Owned, owning
+folder, until = Path(sys.argv[1]), time.monotonic() + 1.5
+turns = 0
+while time.monotonic() < until:
+    try:
+        with owning(folder):
+            os.close(os.open(folder / "mine", os.O_CREAT | os.O_EXCL))  # nobody else has it
+            (folder / "mine").unlink()
+            turns += 1
+    except Owned:
+        pass
+print(turns)
+"""
+
+
+def test_two_never_own_a_folder_at_once_while_locks_come_and_go(tmp_path):
+    """A lock file that is removed while another process opens it would be two locks."""
+    arguments = [sys.executable, "-c", TAKING_TURNS, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    runs = [subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) for _ in range(3)]
+    turns = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert sum(map(int, turns)) > 10
+    assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,8 @@ ROOMS = {
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "experiment", "executors", "comparison", "rates"),
+            *("parts", "outputs", "symmetry", "recording", "experiment", "work", "keys", "journal", "processes"),
+            *("executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
             *("grid", "sweep"),
         ],

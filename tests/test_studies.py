@@ -171,3 +171,28 @@ def test_the_list_names_every_study(python):
     done = python("scripts/study.py", "--list")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == list(NAMES)
+
+
+FAILING = """
+import dataclasses, sys
+sys.path.insert(0, "scripts")
+import cli, study
+from scratchnet.lab.studies import born_dead
+if sys.argv.pop(1) == "fails":
+    study.study = lambda name: dataclasses.replace(born_dead.STUDY, judge=lambda numbers: numbers["no such number"])
+cli.run(study.main)
+"""
+
+
+def test_numbers_are_not_lost_if_the_rule_fails(python, dataset, tmp_path):
+    common = ("born_dead", "--quick", "--dataset", dataset.name, "--out", tmp_path)
+    failed = python("-c", FAILING, "fails", *common)
+    assert failed.returncode == 1
+    assert "KeyError: 'no such number'" in failed.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["study-journal.txt"]
+    done = python("-c", FAILING, "works", *common)
+    assert done.returncode == 0, done.stderr
+    counts = done.stderr.split("going on: ")[1].split(" parts")[0].split(" of ")
+    assert counts[0] == counts[1]  # all of them
+    assert "parts that an earlier start had finished is not counted" in " ".join(done.stdout.split())
+    assert not (tmp_path / "study-journal.txt").exists()

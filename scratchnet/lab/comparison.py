@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -9,17 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from scratchnet.data import Dataset, split
-from scratchnet.lab.executors import (
-    Failed,
-    WorkerDied,
-    anywhere,
-    on_gpu,
-    shielding_children,
-    train_unit,
-    units_for_gpu,
-    units_of,
-)
+from scratchnet.lab.executors import Unit, anywhere, on_gpu, train_unit, units_for_gpu, units_of
 from scratchnet.lab.experiment import Arm, Run, Settings, rehearse, stream
+from scratchnet.lab.journal import Journal, recorded
+from scratchnet.lab.processes import shielding_children
+from scratchnet.lab.work import Failed, WorkerDied
 
 
 class Unfinished(Exception):
@@ -38,6 +33,7 @@ def compare(
     *,
     seeds: Sequence[int],
     jobs: int | None = None,
+    journal: Journal | None = None,
 ) -> list[Run]:
     """Train every arm with every seed; one Run for each, in the order of the seeds, then of the arms.
 
@@ -46,10 +42,13 @@ def compare(
     stderr says so. On a GPU everything is one stack, or several where memory asks for it. The numbers do not depend on
     any of this. Progress is shown on stderr if that is a terminal.
 
+    With a `journal`, each stack of networks is on the disk as soon as it is trained, and what was finished earlier is
+    not trained again; one line on stderr says how much that is.
+
     Arms that start from the same weights, such as `he_normal` and `kaiming_normal:a=0`, are trained once.
 
     Raises PartError, before training, where an arm or a part of the settings does not work; Unfinished, with the runs
-    that are complete, where training stops early: on Ctrl-C, or where a worker process dies.
+    that are complete, where training stops early: on Ctrl-C, or where worker processes die again and again.
     """
     from tqdm import tqdm
 
@@ -69,10 +68,18 @@ def compare(
         bar = tqdm(total=total, desc=title, unit="step", unit_scale=True, disable=None)
     with bar:
         try:
-            if settings.device == "cpu":
-                trained = anywhere(train_unit, units_of(arms, seeds, settings), dataset, bar.update, jobs)
+            gpu = settings.device != "cpu"
+            units = units_for_gpu(arms, seeds, settings, dataset) if gpu else units_of(arms, seeds, settings)
+            if journal is not None and (earlier := _finished(journal, units)):
+                said = f"going on: {earlier} of {len(arms) * len(seeds)} networks were finished earlier"
+                tqdm.write(f"scratchnet: {said}", file=sys.stderr)
+                bar.update(earlier * steps)
+            if not gpu:
+                trained = anywhere(train_unit, units, dataset, bar.update, jobs, journal)
+            elif journal is not None:
+                trained = recorded(on_gpu, journal, train_unit, units, dataset, bar.update)
             else:
-                trained = on_gpu(train_unit, units_for_gpu(arms, seeds, settings, dataset), dataset, bar.update)
+                trained = on_gpu(train_unit, units, dataset, bar.update)
             with closing(trained):
                 for _, finished in trained:
                     runs += finished
@@ -82,6 +89,11 @@ def compare(
         except (Failed, WorkerDied, MemoryError) as error:
             raise Unfinished(str(error) or "out of memory", _every(runs, same, keys), interrupted=False) from error
     return _every(runs, same, keys)
+
+
+def _finished(journal: Journal, units: Sequence[Unit]) -> int:
+    """How many networks were trained earlier."""
+    return sum(unit.networks for unit in units if journal.has(train_unit, unit))
 
 
 def _every(runs: list[Run], same: dict[str, str], keys: list[str]) -> list[Run]:

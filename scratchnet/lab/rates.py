@@ -16,6 +16,7 @@ import numpy as np
 from scratchnet.data import Dataset
 from scratchnet.lab.comparison import by_arm, compare
 from scratchnet.lab.experiment import Arm, Settings
+from scratchnet.lab.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def choose(
     *,
     seeds: Sequence[int],
     jobs: int | None = None,
+    journal: Journal | None = None,
 ) -> Choice:
     """Train every arm with every rate, once for each seed, without the seed's validation images.
 
@@ -67,7 +69,7 @@ def choose(
         raise ValueError(f"expected at least two learning rates to choose from, got {rising}")
     tried = {arm.key: [replace(arm, key=f"{arm.key} at {rate}", learning_rate=rate) for rate in rising] for arm in arms}
     every = [arm for some in tried.values() for arm in some]
-    runs = by_arm(compare(every, dataset, replace(settings, choosing=True), seeds=seeds, jobs=jobs))
+    runs = by_arm(compare(every, dataset, replace(settings, choosing=True), seeds=seeds, jobs=jobs, journal=journal))
     accuracy = {
         key: np.array(
             [[np.nan if run.diverged else run.validation_accuracy for run in runs[arm.key]] for arm in some]

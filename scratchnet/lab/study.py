@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data import Dataset, split
-from scratchnet.lab.executors import Tick, Work, anywhere
+from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Arm, Run, Settings, initialized, seen_rows, stream, train_stack
 from scratchnet.lab.intervals import interval
+from scratchnet.lab.journal import Journal
+from scratchnet.lab.work import Tick, Work
 from scratchnet.loss import CrossEntropy
 from scratchnet.train import batches
 
@@ -76,6 +79,7 @@ class Laboratory:
 
     `each(work, specs)` returns `work(spec, images, labels, tick)` for each of the specs, in their order. `work` must be
     a function that can be imported. `expect(count)` is told how many more there will be, `done()` that one is finished.
+    What the `journal` has is not done again, and `earlier` counts it.
     """
 
     def __init__(
@@ -85,14 +89,25 @@ class Laboratory:
         jobs: int | None = None,
         expect: Callable[[int], Any] = lambda count: None,
         done: Callable[[], Any] = lambda: None,
+        journal: Journal | None = None,
     ) -> None:
-        self.dataset, self.jobs, self.expect, self.done = dataset, jobs, expect, done
+        self.dataset, self.jobs, self.expect, self.done, self.journal = dataset, jobs, expect, done, journal
+        self.earlier = 0
 
     def each(self, work: Work, specs: Iterable[Any]) -> list[Any]:
+        from tqdm import tqdm
+
         specs = list(specs)
         results: list[Any] = [None] * len(specs)
         self.expect(len(specs))
-        for i, result in anywhere(work, specs, self.dataset, lambda steps: None, self.jobs):
+        if self.journal is not None:
+            earlier = sum(self.journal.has(work, spec) for spec in specs)
+            if earlier:
+                tqdm.write(
+                    f"scratchnet: going on: {earlier} of {len(specs)} parts were finished earlier", file=sys.stderr
+                )
+            self.earlier += earlier
+        for i, result in anywhere(work, specs, self.dataset, lambda steps: None, self.jobs, self.journal):
             results[i] = result
             self.done()
         return results

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet.lab.executors import shielding_children
+from scratchnet.lab.processes import shielding_children
 
 
 class Clock:

@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 
 from scratchnet.data import Dataset
 from scratchnet.lab.comparison import compare
-from scratchnet.lab.executors import STACK, cores
+from scratchnet.lab.executors import STACK
 from scratchnet.lab.experiment import Arm, Run, Settings
+from scratchnet.lab.processes import cores
 from speed import floor, images
 from speed.agreement import Wrong, check, last_losses
 from speed.clock import Clock

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.lab.executors import STACK, cores
+from scratchnet.lab.executors import STACK
+from scratchnet.lab.processes import cores
 from scratchnet.report.results import environment
 from speed.agreement import LAST, TOLERANCE
 from speed.contest import Contest

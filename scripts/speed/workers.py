@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Self
 
-from scratchnet.lab.executors import end_with_parent, shielding_children, workers_with_one_thread
+from scratchnet.lab.processes import end_with_parent, shielding_children, workers_with_one_thread
 
 TOGETHER = 600  # seconds that a process waits for the others, at most
 

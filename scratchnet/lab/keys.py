@@ -1,0 +1,152 @@
+"""What numbers depend on: a key for each unit of work, and the versions and kernels that everything is made with."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import json
+import platform
+import sys
+import types
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import scratchnet
+from scratchnet.lab.parts import FromFile
+
+PACKAGE = Path(scratchnet.__file__).parent
+
+
+class Indescribable(Exception):
+    """Something in a spec, such as a lambda, has no description that would be the same tomorrow."""
+
+
+# --- the key of a unit ------------------------------------------------------------------------------------------------
+
+
+def key(work: Any, spec: Any, data: str = "") -> str:
+    """A SHA-256 digest of everything that decides a unit's result, but for `environment`; `data` is the dataset's.
+
+    Equal keys mean equal results. The converse need not hold: a unit that is said in other words, such as gain=2 and
+    gain=2.0, is only done again. Raises Indescribable.
+    """
+    return hashlib.sha256(json.dumps([described(work), described(spec), data]).encode()).hexdigest()
+
+
+def described(x: Any) -> Any:
+    """`x` as lists, strings and numbers, for JSON: functions by name and source, files and arrays by content."""
+    if x is None or (isinstance(x, (bool, int, float, str)) and not isinstance(x, Enum)):
+        return x  # JSON has 17 digits of a float, which are all
+    if isinstance(x, FromFile):
+        return ["file", x.name, *map(file_digest, own_files(x.path))]
+    if isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
+        return _named(x)
+    if isinstance(x, functools.partial):
+        return ["partial", described(x.func), described(x.args), described(x.keywords)]
+    if isinstance(x, (np.ndarray, np.generic)) and not x.dtype.hasobject:
+        return ["array", x.dtype.str, list(x.shape), hashlib.sha256(x.tobytes()).hexdigest()]
+    if isinstance(x, (list, tuple, range)):
+        return [type(x).__qualname__, *map(described, x)]
+    if isinstance(x, Mapping):
+        return ["mapping", *([described(name), described(value)] for name, value in x.items())]
+    if isinstance(x, Enum):
+        return [_named(type(x)), x.name]
+    if dataclasses.is_dataclass(x):
+        return [_named(type(x)), *(described(getattr(x, field.name)) for field in dataclasses.fields(x))]
+    if hasattr(x, "__dict__") and not isinstance(x, types.ModuleType):  # such as an activation
+        return [_named(type(x)), described(vars(x))]
+    raise Indescribable(f"{type(x).__name__} has no description")
+
+
+def _named(x: Any) -> list[str]:
+    """A function or class by its module and name, with a digest of the file that it is in."""
+    if "<" in x.__qualname__:
+        raise Indescribable(f"{x.__qualname__.rpartition('.')[2]} is a lambda or a local function")
+    return [x.__module__, x.__qualname__, _source(x.__module__)]
+
+
+@functools.cache
+def _source(module: str) -> str:
+    """A digest of the file of a module; none of a module without a file that is no part of Python or NumPy.
+
+    A function called `judge` is left out: it works on results, and whoever mends it shall not lose them.
+    """
+    if module == "builtins" or module.partition(".")[0] == "numpy":
+        return ""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None:
+        raise Indescribable(f"{module} is no file")
+    if Path(path).suffix != ".py":
+        return file_digest(path)
+    body = ast.parse(Path(path).read_bytes()).body
+    kept = [ast.unparse(node) for node in body if getattr(node, "name", None) != "judge"]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+
+def own_files(path: str | Path) -> list[Path]:
+    """A Python file and those that it imports from its own folder, and so on; each once, the file itself first."""
+    files = [Path(path)]
+    for file in files:  # which grows meanwhile
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            near = [file.parent / f"{name.partition('.')[0]}.py" for name in names]
+            files += [other for other in dict.fromkeys(near) if other.is_file() and other not in files]
+    return files
+
+
+def file_digest(path: str | Path) -> str:
+    """The SHA-256 digest of a file, as `sha256sum` prints it. Raises OSError."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+# --- what everything is made with -------------------------------------------------------------------------------------
+
+
+def environment() -> dict[str, str]:
+    """What the numbers are made with. Where all but "platform" is equal, the same work gives the same bits.
+
+    The BLAS library chooses its kernels by the processor, and NumPy its loops: so both choices are here. `code` is a
+    digest of this package's files, but for those that only tell or judge what was found.
+    """
+    from threadpoolctl import threadpool_info
+
+    config: Any = np.show_config(mode="dicts")
+    blas = config["Build Dependencies"]["blas"]
+    kernels = {
+        f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".strip()
+        for one in threadpool_info()
+        if one["user_api"] == "blas" and "numpy" in one["filepath"]
+    }
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scratchnet": scratchnet.__version__,
+        "code": _code(),
+        "platform": platform.platform(),
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "kernels": ", ".join(sorted(kernels)) or "unknown",
+        "simd": " ".join(config.get("SIMD Extensions", {}).get("found", [])),
+    }
+
+
+@functools.cache
+def _code() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).as_posix()
+        if not place.startswith(("report/", "lab/studies/")):
+            digest.update(place.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two environments and may change the bits: "numpy 2.1.0, now 2.2.0"."""
+    names = [name for name in {**then, **now} if name != "platform" and then.get(name) != now.get(name)]
+    return [f"{name} {then.get(name, 'unknown')}, now {now.get(name, 'unknown')}" for name in names]

@@ -1,0 +1,123 @@
+"""A unit's key changes with everything that decides its result, and with nothing else."""
+
+import functools
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from scratchnet import init
+from scratchnet.lab.executors import Unit, train_unit
+from scratchnet.lab.experiment import Arm, Settings, named
+from scratchnet.lab.keys import Indescribable, described, differences, environment, key, own_files
+from scratchnet.layers import LeakyReLU, Tanh
+
+UNIT = Unit([Arm("he_normal", "He", init.he_normal)], [0, 1], Settings())
+
+
+def test_a_key_is_the_same_in_another_process():
+    code = (
+        "from scratchnet import init\nfrom scratchnet.lab.executors import Unit, train_unit\n"
+        "from scratchnet.lab.experiment import Arm, Settings\nfrom scratchnet.lab.keys import key\n"
+        "print(key(train_unit, Unit([Arm('he_normal', 'He', init.he_normal)], [0, 1], Settings()), 'data'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.stdout.strip() == key(train_unit, UNIT, "data")
+
+
+def arm(**changes):
+    return UNIT._replace(arms=[replace(UNIT.arms[0], **changes)])
+
+
+def settings(**changes):
+    return UNIT._replace(settings=replace(UNIT.settings, **changes))
+
+
+OTHERS = {
+    "seed": UNIT._replace(seeds=[0, 2]),
+    "scheme": arm(scheme=init.he_uniform),
+    "argument": arm(scheme=functools.partial(init.he_normal, a=0.1)),
+    "another argument": arm(scheme=functools.partial(init.he_normal, a=0.2)),
+    "bias": arm(bias=init.torch_linear_bias),
+    "rate": arm(learning_rate=0.1),
+    "rates": arm(learning_rate={0: 0.1, 1: 0.2}),
+    "next float": settings(learning_rate=np.nextafter(0.001, 1)),
+    "activation": settings(activation=Tanh),
+    "slope": settings(activation=functools.partial(LeakyReLU, slope=0.3)),
+    "sizes": settings(sizes=(784, 10)),
+    "dtype": settings(dtype="float64"),
+    "choosing": settings(choosing=True),
+}
+
+
+def test_everything_that_decides_a_result_is_in_its_key():
+    keys = [key(train_unit, unit) for unit in (UNIT, *OTHERS.values())] + [key(train_unit, UNIT, "other data")]
+    assert len(set(keys)) == len(OTHERS) + 2
+
+
+def test_arrays_are_described_by_type_shape_and_every_bit():
+    A = np.arange(6.0)
+    arrays = [A, A.reshape(2, 3), A.astype(np.float32), np.append(A[:-1], np.nextafter(5, 6))]
+    assert len({str(described(array)) for array in arrays}) == 4
+    assert described(A[::2]) == described(A[::2].copy())
+
+
+def test_an_object_is_described_by_its_class_and_what_it_holds():
+    assert described(LeakyReLU(0.1)) == described(LeakyReLU(0.1))
+    assert described(LeakyReLU(0.1)) != described(LeakyReLU(0.2))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [lambda: 0, np.random.default_rng(0), np.array([object()]), sys],
+    ids=["lambda", "generator", "objects", "module"],
+)
+def test_what_would_not_be_the_same_tomorrow_has_no_key(x):
+    with pytest.raises(Indescribable):
+        key(train_unit, [x])
+
+
+def test_a_part_of_ones_own_is_described_by_the_content_of_its_file_and_of_those_beside_it(tmp_path):
+    (tmp_path / "own.py").write_text("import math\nimport beside\ndef mine(shape, *, rng): return beside.x\n")
+    (tmp_path / "beside.py").write_text("from further import x\n")
+    (tmp_path / "further.py").write_text("import own\nx = 1\n")
+    assert [path.name for path in own_files(tmp_path / "own.py")] == ["own.py", "beside.py", "further.py"]
+    mine = named(f"{tmp_path}/own.py:mine")
+    keys = {key(train_unit, UNIT._replace(arms=[mine]))}
+    for name in ("own.py", "beside.py", "further.py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "# changed\n")
+        keys.add(key(train_unit, UNIT._replace(arms=[mine])))
+    assert len(keys) == 4
+
+
+def test_work_changes_its_key_with_its_file_but_not_with_how_its_results_are_judged(tmp_path):
+    file = tmp_path / "own_study.py"
+    code = "import sys\nsys.path.insert(0, sys.argv[1])\nimport own_study\nfrom scratchnet.lab.keys import key\n"
+    keys = []
+    for body in (
+        "def measured(spec): return 1\n\ndef judge(numbers): return numbers / 0\n",
+        "def measured(spec): return 1\n\ndef judge(numbers): return numbers  # mended\n",
+        "def measured(spec): return 2\n\ndef judge(numbers): return numbers\n",
+    ):
+        file.write_text(body)
+        arguments = [sys.executable, "-B", "-c", code + "print(key(own_study.measured, 1))", str(tmp_path)]
+        keys.append(subprocess.run(arguments, cwd=ROOT, capture_output=True, encoding="utf-8").stdout)
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[0].strip()
+
+
+def test_an_environment_names_the_kernels_that_were_chosen():
+    found = environment()
+    assert found["numpy"] == np.__version__
+    assert set(found) == {"python", "numpy", "scratchnet", "code", "platform", "blas", "kernels", "simd"}
+    assert all(found.values())
+
+
+def test_two_environments_differ_in_everything_but_the_platforms_name():
+    now = environment()
+    assert differences(now | {"platform": "another"}, now) == []
+    assert differences(now | {"kernels": "openblas 1 Z80"}, now) == [f"kernels openblas 1 Z80, now {now['kernels']}"]
+    assert differences({name: x for name, x in now.items() if name != "simd"}, now)[0].startswith("simd unknown, now ")
