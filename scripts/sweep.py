@@ -15,6 +15,9 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,15 @@ import cli
 import numpy as np
 
 from scratchnet.data import Dataset, load
-from scratchnet.files import must_be_writable
-from scratchnet.lab.grid import CELL, Cell, Grid, GridError, read
+from scratchnet.lab.executors import anywhere
+from scratchnet.lab.grid import CELL, Cell, Grid, GridError, absolute, read
+from scratchnet.lab.journal import Execute, Journal
 from scratchnet.lab.sweep import across, check, summary, sweep, units
 from scratchnet.report import sweeps
 from scratchnet.report.results import write_json
 
 MANY = 10_000  # runs: more than these have to be asked for
+JOURNAL = "sweep.journal"  # what is finished: the same command goes on from there, or only draws
 
 
 def arguments() -> argparse.Namespace:
@@ -38,6 +43,7 @@ def arguments() -> argparse.Namespace:
     add("--count", action="store_true", help="say how many runs the grid has, and stop")
     add("--yes", action="store_true", help=f"train more than {MANY:,} runs")
     add("--map", type=_axes, action="append", metavar="X,Y", help="axes of a heat map, several times for several maps")
+    add("--dask", metavar="ADDRESS", help="the scheduler of a Dask cluster, such as tcp://10.0.0.1:8786")
     add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
     cli.add_data_options(parser)
     add("--out", type=Path, metavar="FOLDER", help="folder for the results (default results/GRID)")
@@ -60,25 +66,49 @@ def main() -> int:
     if grid.size > MANY and not (args.yes or args.count):
         cli.complain(f"the grid has {grid.size:,} runs: to train more than {MANY:,}, say --yes (--count says more)")
         return 2
-    cells = list(grid.cells())
-    runs = len(cells) * len(grid.seeds)
-    dataset = load(args.dataset, args.data_dir)
     if args.count:
-        todo = units(grid, cells, dataset)
-        total = sum(unit.steps for unit in todo)
-        said = f"{runs:,} runs: {len(cells):,} cells, {len(grid.seeds):,} seeds; {total:,} steps in {len(todo):,} units"
-        return 0 if cli.say(said) else 1
+        return count(grid, load(args.dataset, args.data_dir))
+    with on_cluster(args.dask, grid) if args.dask else nullcontext(partial(anywhere, jobs=args.jobs)) as execute:
+        return train(grid, execute, args)
+
+
+def count(grid: Grid, dataset: Dataset) -> int:
+    """Print how large the grid is."""
+    cells = list(grid.cells())
+    todo = units(grid, cells, dataset)
+    steps, runs = sum(unit.steps for unit in todo), len(cells) * len(grid.seeds)
+    said = f"{runs:,} runs: {len(cells):,} cells, {len(grid.seeds):,} seeds; {steps:,} steps in {len(todo):,} units"
+    return 0 if cli.say(said) else 1
+
+
+def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
+    """Train what is not yet in the folder's journal, and show everything."""
     out = args.out or Path("results") / args.grid.stem
-    must_be_writable(out)
-    own(out, grid, dataset)
+    cli.own(out)
+    dataset = load(args.dataset, args.data_dir)
+    same_grid(out, grid, dataset)
+    cells = list(grid.cells())
     check(grid, cells, dataset)
-    began = time.monotonic()
-    write_json(out / "sweep.json", {"complete": False, **sweeps.identity(grid, dataset)})
-    results = sweep(grid, cells, dataset)
+    began, identity = time.monotonic(), sweeps.identity(grid, dataset)
+    write_json(out / "sweep.json", {"complete": False, **identity})
+    journal = Journal(out / JOURNAL, dataset, identity, cli.complain)
+    results = sweep(grid, cells, dataset, execute=execute, journal=journal)
     return 0 if show(out, grid, cells, results, dataset, args, time.monotonic() - began) else 1
 
 
-def own(out: Path, grid: Grid, dataset: Dataset) -> None:
+@contextmanager
+def on_cluster(address: str, grid: Grid) -> Iterator[Execute]:
+    """What does the work on the Dask cluster whose scheduler is at `address`."""
+    try:
+        from scratchnet.lab.cluster import connected, on_dask
+    except ModuleNotFoundError as error:
+        raise GridError(f'--dask needs {error.name}: python -m pip install -e ".[cluster]"') from None
+    files = {digest: absolute(name, grid.folder).read_bytes() for name, digest in grid.files().items()}
+    with connected(address) as client:
+        yield partial(on_dask, client=client, files=files)
+
+
+def same_grid(out: Path, grid: Grid, dataset: Dataset) -> None:
     """Raise GridError where the folder holds the sweep of another grid."""
     path = out / "sweep.json"
     if not path.exists():

@@ -30,7 +30,7 @@ ROOMS = {
             *("parts", "outputs", "symmetry", "recording", "experiment", "work", "keys", "journal", "processes"),
             *("executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
-            *("grid", "sweep"),
+            *("grid", "sweep", "cluster"),
         ],
         ["", "init", "data"],
     ),
@@ -122,6 +122,8 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
         ("cupyx", {"backend"}),
         ("matplotlib", {"plots", "reasons", "panels", "heatmaps"}),
         ("requests", {"fashion_mnist"}),
+        ("distributed", {"cluster"}),
+        ("dask", {"cluster"}),
     ],
 )
 def test_a_library_is_named_in_one_file(library, allowed):

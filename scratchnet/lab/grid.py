@@ -13,7 +13,6 @@ keys: `[[skip]]`, `scheme = "edge_of_chaos"`, `activation = ["gelu", "silu"]`.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import itertools
 import math
 import os
@@ -27,6 +26,7 @@ from typing import Any, NamedTuple
 
 from scratchnet.lab import parts
 from scratchnet.lab.experiment import ALIASES, INITIALIZATIONS
+from scratchnet.lab.keys import file_digest
 
 MOST_IN_A_RANGE = 1_000_000
 ALL = "all"  # images: those that the dataset has
@@ -140,8 +140,7 @@ class Grid:
     def files(self) -> dict[str, str]:
         """The Python files that are named, and the SHA-256 of each."""
         named = {file_of(value) for name in CELL if AXES[name].kind for value in self.axes[name]} - {""}
-        content = {name: absolute(name, self.folder).read_bytes() for name in sorted(named)}
-        return {name: hashlib.sha256(code).hexdigest() for name, code in content.items()}
+        return {name: file_digest(absolute(name, self.folder)) for name in sorted(named)}
 
     def record(self) -> dict[str, Any]:
         """The grid for JSON."""

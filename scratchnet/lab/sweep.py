@@ -7,9 +7,8 @@ depend on what trains together, nor where.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -21,9 +20,13 @@ import numpy as np
 from scratchnet.data import Dataset
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
-from scratchnet.lab.executors import Done, Failed, Tick, WorkerDied, anywhere, shielding_children
+from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Settings, named, rehearse, stream, train_stack
 from scratchnet.lab.grid import ALL, AXES, CELL, Cell, Grid, GridError, absolute, file_of
+from scratchnet.lab.journal import Execute, Journal, recorded
+from scratchnet.lab.keys import file_digest
+from scratchnet.lab.processes import shielding_children
+from scratchnet.lab.work import Failed, Tick, WorkerDied
 from scratchnet.layers import Linear, walk
 
 LAST = 100  # batches, whose mean is the training loss of a run
@@ -105,14 +108,9 @@ def _located(text: str, files: Mapping[str, str], folder: str) -> str:
     if not file:
         return text
     for path in (str(absolute(file, Path(folder))), COPIES.get(files[file], "")):
-        if path and Path(path).is_file() and digest(path) == files[file]:
+        if path and Path(path).is_file() and file_digest(path) == files[file]:
             return path + text[len(file) :]
     raise parts.PartError(f"{file} has changed, or is gone: all runs of a sweep need the same file")
-
-
-def digest(path: str) -> str:
-    """The SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 # --- the grid as units ----------------------------------------------------------------------------------------
@@ -206,37 +204,39 @@ def _spec(cell: Cell, dataset: Dataset) -> dict[str, Any]:
 
 # --- all of it ------------------------------------------------------------------------------------------------
 
-Executor = Callable[..., Done]
-
 
 def sweep(
-    grid: Grid,
-    cells: Sequence[Cell],
-    dataset: Dataset,
-    *,
-    executor: Executor = anywhere,
+    grid: Grid, cells: Sequence[Cell], dataset: Dataset, *, execute: Execute = anywhere, journal: Journal | None = None
 ) -> np.ndarray:
     """Train every cell with every seed: results `(cells, seeds, FIELDS)`, NaN for what is not finite.
 
-    `executor(work, specs, dataset, tick)` does the work: see `executors`. Raises Unfinished, of which `runs` is empty,
-    where the work stops early.
+    `execute(work, specs, dataset, tick)` does the work: see `executors` and `cluster`. What the journal has is not
+    trained again. Raises Unfinished, of which `runs` is empty, where the work stops early.
     """
     from tqdm import tqdm
 
-    todo = units(grid, cells, dataset)
+    todo, networks = units(grid, cells, dataset), len(cells) * len(grid.seeds)
     total = sum(unit.steps for unit in todo)
-    networks = len(cells) * len(grid.seeds)
     results = np.full((len(cells), len(grid.seeds), len(FIELDS)), np.nan)
     work = partial(train_cells, folder=str(grid.folder))
+    earlier = 0 if journal is None else sum(unit.steps for unit in todo if journal.has(work, unit.spec))
     with shielding_children():  # tqdm may start the resource tracker
-        bar = tqdm(total=total, desc=f"training {networks:,} networks", unit="step", unit_scale=True, disable=None)
-    finished = 0
+        title = f"training {networks:,} networks"
+        bar = tqdm(total=total, initial=earlier, desc=title, unit="step", unit_scale=True, disable=None)
+    finished = steps_done = 0
+    specs = [unit.spec for unit in todo]
     with bar:
         try:
-            with closing(executor(work, [unit.spec for unit in todo], dataset, bar.update)) as done:
-                for i, found in done:
+            if journal is None:
+                trained = execute(work, specs, dataset, bar.update)
+            else:
+                trained = recorded(execute, journal, work, specs, dataset, bar.update)
+            with closing(trained):
+                for i, found in trained:
                     results[todo[i].cells, todo[i].seeds] = np.array(found, dtype=np.float64)
                     finished += len(found) * len(found[0])
+                    steps_done += todo[i].steps
+                    bar.update(max(0, steps_done - bar.n))  # where nobody ticks
             bar.update(total - bar.n)
         except KeyboardInterrupt as stopped:
             raise Unfinished(_left(stopped, finished, networks), [], interrupted=True) from stopped
