@@ -189,7 +189,8 @@ def _check_workers(client: Client) -> None:
 
 def _refuse(worker: str, different: str) -> None:
     if different:
-        raise ClusterError(f"worker {worker} could give other bits than this process: here {different} there")
+        different = different.replace(", now ", " here and ") + " there"
+        raise ClusterError(f"worker {worker} could give other bits than this process: {different}; install the same")
 
 
 def _result(future: Any, spec: Any, patience: float) -> Any:
