@@ -4,6 +4,7 @@ python scripts/compare.py                              all five, on Fashion-MNIS
 python scripts/compare.py zeros-vs-ones                one of them
 python scripts/compare.py --quick                      a look in a few seconds, at a tenth of the data
 python scripts/compare.py --arms he_normal,lsuv        other initializations: see --list
+python scripts/compare.py --repeat results/results.json  the same run again: does it come out the same?
 python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
 
 Prints tables and verdicts; writes figures, tables.txt and results.json.
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import textwrap
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cli
@@ -33,6 +36,7 @@ from scratchnet.lab.comparison import Unfinished, blind_accuracy, by_arm, compar
 from scratchnet.lab.experiment import Run, Settings, stream
 from scratchnet.lab.journal import Journal
 from scratchnet.lab.rates import Choice, choose
+from scratchnet.report import repetition, story
 from scratchnet.report.results import results, write_json
 from scratchnet.report.tables import (
     LAST,
@@ -55,7 +59,8 @@ QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES = 1, 5, 20_000
 
 # Everything that a run may write: the next run into the same folder moves all of it aside.
 OUTPUTS = [f"{comparison.key}.png" for comparison in (*COMPARISONS, CHOSEN)]
-OUTPUTS += ["samples.png", "uniform-distribution.png", "normal-distribution.png", "results.json", "tables.txt"]
+OUTPUTS += ["samples.png", "uniform-distribution.png", "normal-distribution.png"]
+OUTPUTS += ["results.json", "tables.txt", "report.html"]
 JOURNAL = "journal.txt"  # what a run has finished, until it is complete
 
 
@@ -66,7 +71,7 @@ def arguments() -> argparse.Namespace:
     add("comparisons", nargs="*", metavar="COMPARISON", help=f"any of: {', '.join(keys)}")
     add("--arms", metavar="NAME,…", help="compare these initializations instead, or: all (see --list)")
     add("--list", action="store_true", help="list the comparisons and the names of all parts, and stop")
-    add("--seeds", type=cli.whole(1), metavar="N", help=f"seeds of each arm (default {SEEDS})")
+    add("--seeds", type=cli.whole(1, cli.MOST_SEEDS), metavar="N", help=f"seeds of each arm (default {SEEDS})")
     add(
         "--learning-rates",
         type=cli.rates,
@@ -83,7 +88,11 @@ def arguments() -> argparse.Namespace:
     cli.add_settings_options(parser)
     cli.add_data_options(parser)
     cli.add_out_option(parser)
+    add("--repeat", type=Path, metavar="FILE", help="repeat the run of a results.json, and say whether it is the same")
     args = parser.parse_args()
+    args.command, args.then = sys.argv, None
+    if args.repeat is not None:
+        args = again(parser, args)
     if unknown := [key for key in args.comparisons if key not in keys]:
         parser.error(f"there is no comparison {unknown[0]!r}; there are {', '.join(keys)}")
     if args.arms is not None and args.comparisons:
@@ -96,6 +105,27 @@ def arguments() -> argparse.Namespace:
         parser.error(f"argument --arms: {error}")
     args.seeds = args.seeds or (QUICK_SEEDS if args.quick else SEEDS)
     return args
+
+
+def again(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments of the run whose results.json `--repeat` names, to be made in its folder, into one of its own."""
+    free = {"repeat", "out", "jobs", "data_dir", "command", "then"}
+    default = parser.parse_args([])
+    for name, value in vars(default).items():
+        if name not in free and getattr(args, name) != value:
+            option = "the comparisons" if name == "comparisons" else f"--{name.replace('_', '-')}"
+            parser.error(f"--repeat takes all else from FILE: leave out {option}")
+    then = repetition.read(args.repeat)
+    repetition.check_files(then)
+    out = args.repeat.parent / "repeat" if args.out == default.out else args.out
+    out, data_dir = out.absolute(), args.data_dir and args.data_dir.absolute()
+    if os.path.isdir(then["folder"]):
+        os.chdir(then["folder"])  # where its FILE.py were found
+    resolved = ["--dataset", then["dataset"]["name"], "--device", then["settings"]["device"]]
+    repeated = parser.parse_args([*then["command"][1:], *resolved])
+    repeated.out, repeated.data_dir, repeated.jobs = out, data_dir, args.jobs
+    repeated.command, repeated.then = then["command"], then
+    return repeated
 
 
 # --- one call -------------------------------------------------------------------------------------------------
@@ -111,6 +141,8 @@ def main() -> int:
     if args.quick:
         dataset = dataset.first(QUICK_IMAGES)
     settings = cli.settings(args, dataset, QUICK_EPOCHS if args.quick else EPOCHS)
+    if args.then:
+        repetition.check(args.then, dataset, settings)
     if args.arms:
         chosen = [replace(CHOSEN, title=f"Initial weights of {settings.architecture}", arms=args.arms)]
     if args.device != "cpu":
@@ -139,6 +171,9 @@ def main() -> int:
         return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
     shown = show(chosen, finished, dataset, settings, args, choice, complete=True)
     journal.remove()
+    if args.then:
+        same, said = repetition.compared(args.then, repetition.read(args.out / "results.json"))
+        shown = cli.say(f"\n{textwrap.fill(said, 80)}") and shown and same
     return 0 if shown else 1
 
 
@@ -211,15 +246,29 @@ def show(
         judgement,
         quick=args.quick,
         complete=complete,
-        command=sys.argv,
+        command=args.command,
         choice=choice,
     )
     write_json(args.out / "results.json", found)
     with replacing(args.out / "tables.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
-    figures(rated, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
-    return cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
+    pictures = figures(rated, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
+    story.write(
+        args.out / "report.html",
+        found,
+        chosen,
+        dataset=dataset.title,
+        note=note,
+        explanation=explanation(judgement, len(seeds)),
+        pictures=pictures,
+        first=args.first_batches,
+        classes=len(dataset.classes),
+        lesson=lessons,
+        choice=choice,
+    )
+    printed = cli.say(f"\nFigures, tables.txt and results.json are in {args.out}/") and printed
+    return cli.say(f"Open {args.out / 'report.html'}") and printed
 
 
 def figures(
@@ -229,7 +278,8 @@ def figures(
     args: argparse.Namespace,
     note: str,
     answers: dict[str, list[str]],
-) -> None:
+) -> dict[str, bytes]:
+    """Write the figures as PNGs; return those of the comparisons, by key, as SVGs for the page."""
     from tqdm import tqdm
 
     from scratchnet.report import plots  # matplotlib: only now, since the tables need none of it
@@ -268,8 +318,13 @@ def figures(
             label = f"Training loss, mean of the last {LAST} batches"
             draw = partial(plots.ranking, comparison.title, rows, loss_label=label)
         made[comparison.key] = partial(draw, note=note, **common)
+    pictures: dict[str, bytes] = {}
     for name, figure in tqdm(made.items(), desc="drawing figures", disable=None):
-        plots.save(figure(), args.out / f"{name}.png")
+        drawn = figure()
+        plots.save(drawn, args.out / f"{name}.png")
+        if name in answers:
+            pictures[name] = plots.svg(drawn)
+    return pictures
 
 
 if __name__ == "__main__":

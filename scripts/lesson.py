@@ -25,10 +25,38 @@ COMPARISONS = (
         "All zeros vs all ones",
         (ZEROS, ONES),
         {"zeros": (9.475, 2.304), "ones": (10.175, 1914.703)},
+        "The simplest start gives all weights the same value. Then all units of a layer compute the same, and it is "
+        "hard to say which weight should change.",
     ),
-    Comparison("uniform-baseline", "Uniform baseline", (UNIFORM,), {}),
-    Comparison("centered-vs-rule", "Uniform centered vs general rule", (CENTERED, RULE), {}),
-    Comparison("uniform-vs-normal", "Uniform vs normal", (RULE, NORMAL), {}),
-    Comparison("defaults", "Default vs normal vs general rule", (DEFAULT, NORMAL, RULE), {}),
+    Comparison(
+        "uniform-baseline",
+        "Uniform baseline",
+        (UNIFORM,),
+        {},
+        "So let the weights differ. The simplest random start takes any value between 0 and 1, all equally likely.",
+    ),
+    Comparison(
+        "centered-vs-rule",
+        "Uniform centered vs general rule",
+        (CENTERED, RULE),
+        {},
+        "Positive weights all pull the same way: center them on 0. And how wide should they be? The general rule says "
+        "U(−y, y) with y = 1/√n_in: the more inputs a unit has, the smaller each weight.",
+    ),
+    Comparison(
+        "uniform-vs-normal",
+        "Uniform vs normal",
+        (RULE, NORMAL),
+        {},
+        "A uniform distribution likes all values of its range equally. Is a normal one with deviation y, which prefers "
+        "those near 0, any better?",
+    ),
+    Comparison(
+        "defaults",
+        "Default vs normal vs general rule",
+        (DEFAULT, NORMAL, RULE),
+        {},
+        "And what does PyTorch's nn.Linear do if one says nothing about its weights?",
+    ),
 )
 ARMS = list(dict.fromkeys(arm for comparison in COMPARISONS for arm in comparison.arms))

@@ -5,7 +5,8 @@ python scripts/study.py born_dead            one study, or several
 python scripts/study.py --all                all of them
 python scripts/study.py --all --quick        a look at each, in at most 20 seconds
 
-Prints each claim, the rule it is judged by, a table and the outcome; writes NAME.png, NAME.json and NAME.md.
+Prints each claim, the rule it is judged by, a table and the outcome; writes NAME.png, NAME.svg, NAME.json, NAME.md
+and a page of all, report.html.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from scratchnet.lab.journal import Journal
 from scratchnet.lab.studies import NAMES, study
 from scratchnet.lab.study import Laboratory, Study
 from scratchnet.lab.work import Failed, WorkerDied
-from scratchnet.report import findings
+from scratchnet.report import accounts, findings, page
 from scratchnet.report.results import write_json
 
 
@@ -72,15 +73,20 @@ def main() -> int:
             return 1
         write_index(args.out)
     journal.remove()
-    return 0 if cli.say(f"\nFigures, numbers and pages are in {args.out}/") and printed else 1
+    printed = cli.say(f"\nFigures, numbers and pages are in {args.out}/") and printed
+    return 0 if cli.say(f"Open {args.out / 'report.html'}") and printed else 1
 
 
 def write_index(folder: Path) -> None:
-    """README.md of all studies whose numbers are in the folder, those of earlier runs included."""
+    """README.md and report.html of all studies whose numbers are in the folder, those of earlier runs included."""
     names = [name for name in NAMES if (folder / f"{name}.json").exists()]
     records = [json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text(findings.index([study(name) for name in names], records), encoding="utf-8")
+    figures = {name: folder / f"{name}.svg" for name in names}
+    figures |= {name: folder / f"{name}.png" for name in names if not figures[name].exists()}
+    pictures = {name: path.read_bytes() for name, path in figures.items() if path.exists()}
+    page.write(folder / "report.html", accounts.studies([study(name) for name in names], records, pictures))
 
 
 def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Journal, *, first: bool) -> bool:
@@ -106,16 +112,18 @@ def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Jour
     note = f"Data: {dataset.title}." + (" A quick look, too small to decide." if args.quick else "")
     if laboratory.earlier:
         note += f" The time of {laboratory.earlier} parts that an earlier start had finished is not counted."
-    if aside := set_aside(args.out, [f"{chosen.name}.{ending}" for ending in ("png", "json", "md")]):
+    if aside := set_aside(args.out, [f"{chosen.name}.{ending}" for ending in ("png", "svg", "json", "md")]):
         cli.complain(f"an earlier run's files are now in {aside}")
     found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)
     write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})
     command = f"python scripts/study.py {chosen.name}" + " --quick" * args.quick
-    page = findings.section(chosen, finding, command=command, minutes=used / 60, note=note, look=args.quick)
+    text_page = findings.section(chosen, finding, command=command, minutes=used / 60, note=note, look=args.quick)
     with replacing(args.out / f"{chosen.name}.md") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(text_page, encoding="utf-8")
     drawn = panels.figure(finding, note="a quick look" * args.quick, dataset=dataset.title, stand_in=dataset.stand_in)
     plots.save(drawn, args.out / f"{chosen.name}.png")
+    with replacing(args.out / f"{chosen.name}.svg") as temporary:
+        temporary.write_bytes(plots.svg(drawn))
     text = findings.text(chosen, finding, note=note)
     return cli.say(text if first else "\n" + text)
 

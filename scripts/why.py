@@ -6,7 +6,7 @@ python scripts/why.py glorot_normal --activation tanh --hidden 100x20 --dropout 
 python scripts/why.py zeros ones --train 240           and what 240 steps make of it, with and without dropout
 
 An ARM is an arm of the lesson, or any initialization as in compare.py --arms: he_normal, orthogonal:gain=1.3,
-my.py:mine. Prints tables; writes a page of pictures for each comparison, why.txt and why.json.
+my.py:mine. Prints tables; writes report.html, a page of pictures for each comparison, why.txt and why.json.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import Diagnosis, diagnose
 from scratchnet.lab.experiment import Arm, Settings, rehearse, stream
 from scratchnet.lab.trajectory import Trajectory, follow, stack, steps_up_to
+from scratchnet.report import accounts, page
 from scratchnet.report.diagnoses import EXPLANATION, reasons, record, table, whole
 from scratchnet.report.results import environment, write_json
 from scratchnet.report.tables import Comparison
@@ -40,7 +41,11 @@ from scratchnet.report.tables import Comparison
 SEEDS = 3
 GAIN = 0.1  # of accuracy: what dropout must add for an arm to be called learning with it
 CHOSEN = "chosen-arms"
-OUTPUTS = [f"why-{key}.png" for key in (*(c.key for c in COMPARISONS), CHOSEN, "units")] + ["why.txt", "why.json"]
+OUTPUTS = [f"why-{key}.png" for key in (*(c.key for c in COMPARISONS), CHOSEN, "units")] + [
+    "why.txt",
+    "why.json",
+    "report.html",
+]
 
 
 def one_over_n_in(shape: Shape, *, rng: np.random.Generator) -> np.ndarray:
@@ -96,8 +101,7 @@ def main() -> int:
     for arm in arms:
         text += ["", *told(arm.label, start[arm.key], len(dataset.classes))]
     for arm in args.arms or UNITS if args.train else ():
-        heading = f"{arm.label}, after {args.train} step{'s' * (args.train > 1)}"
-        text += ["", *told(heading, after[arm.key], len(dataset.classes))]
+        text += ["", *told(after_steps(arm, args.train), after[arm.key], len(dataset.classes))]
     if args.train:
         heading = f"Units of the first hidden layer, their effective rank, and accuracy after {args.train} steps:"
         lines = [textwrap.fill(line, 80, subsequent_indent="  ") for line in (heading, *sentences(paths))]
@@ -120,8 +124,26 @@ def main() -> int:
     with replacing(args.out / "why.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
-    figures(chosen, start, paths, dataset, args, note)
-    return 0 if cli.say(f"\nPictures, why.txt and why.json are in {args.out}/") and printed else 1
+    pictures = figures(chosen, start, paths, dataset, args, note)
+    document = accounts.why(
+        chosen,
+        start,
+        {a.key: (after_steps(a, args.train), after[a.key]) for a in args.arms or UNITS} if args.train else {},
+        units=[*sentences(paths), f"{surprise(paths)}."] if args.train else (),
+        pictures=pictures,
+        dataset=dataset.title,
+        stand_in=dataset.stand_in,
+        note=note,
+        classes=len(dataset.classes),
+        command=sys.argv,
+    )
+    page.write(args.out / "report.html", document)
+    printed = cli.say(f"\nPictures, why.txt and why.json are in {args.out}/") and printed
+    return 0 if cli.say(f"Open {args.out / 'report.html'}") and printed else 1
+
+
+def after_steps(arm: Arm, steps: int) -> str:
+    return f"{arm.label}, after {steps} step{'s' * (steps > 1)}"
 
 
 def at_the_start(
@@ -233,7 +255,8 @@ def figures(
     dataset: Dataset,
     args: argparse.Namespace,
     note: str,
-) -> None:
+) -> dict[str, bytes]:
+    """Write the pictures as PNGs; return them by name, as SVGs for the page."""
     from tqdm import tqdm
 
     from scratchnet.report import plots, reasons  # matplotlib: only now, since the tables need none of it
@@ -249,8 +272,12 @@ def figures(
     if paths and all(len(arms) <= len(plots.COLORS) for arms in paths.values()):
         answer = "\n".join(sentences(paths))
         made["why-units"] = partial(reasons.units_over_steps, paths, title=surprise(paths), answer=answer, **common)
+    pictures: dict[str, bytes] = {}
     for name, figure in tqdm(made.items(), desc="drawing pictures", disable=None, leave=False):
-        plots.save(figure(), args.out / f"{name}.png")
+        drawn = figure()
+        plots.save(drawn, args.out / f"{name}.png")
+        pictures[name] = plots.svg(drawn)
+    return pictures
 
 
 if __name__ == "__main__":

@@ -83,8 +83,12 @@ def barriers(page):
     if not AXE:
         missing("AXE_CORE does not name axe.min.js of the npm package axe-core")
     page.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
-    page.execute_script(Path(AXE).read_text("utf-8"))
-    found = page.execute_async_script("const done = arguments[0]; axe.run().then(done, e => done({error: String(e)}))")
+    try:
+        page.execute_script(Path(AXE).read_text("utf-8"))
+        run = "const done = arguments[0]; axe.run().then(done, e => done({error: String(e)}))"
+        found = page.execute_async_script(run)
+    finally:
+        page.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
     assert "error" not in found, found
     return [
         (v["id"], v["help"], [node["target"] for node in v["nodes"]][:3])

@@ -14,7 +14,7 @@ from scratchnet import init
 
 COMPARE = "scripts/compare.py"
 FILES = {"uniform-baseline.png", "samples.png", "uniform-distribution.png", "normal-distribution.png"}
-FILES |= {"results.json", "tables.txt"}
+FILES |= {"results.json", "tables.txt", "report.html"}
 FULL = "compare.py: standard output cannot be written (No space left on device)\n"
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="redirects by means of bash")

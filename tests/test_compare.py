@@ -48,8 +48,13 @@ def test_quick_makes_a_table_and_a_verdict_of_every_comparison_and_all_figures(q
     assert {p.name for p in out.iterdir()} == FIGURES | {f"{key}.png" for key in COMPARISONS} | {
         "results.json",
         "tables.txt",
+        "report.html",
     }
     assert done.stdout.startswith((out / "tables.txt").read_text("utf-8"))
+    assert done.stdout.splitlines()[-1] == f"Open {out / 'report.html'}"
+    page = (out / "report.html").read_text("utf-8")
+    assert all(f"<h2>{comparison['title']}</h2>" in page for comparison in quick[2]["comparisons"])
+    assert len(page) < 3_000_000
 
 
 def test_quick_says_that_it_is_no_more_than_a_look(quick):
@@ -117,7 +122,7 @@ def test_a_named_comparison_is_run_alone_and_an_earlier_run_is_kept(tmp_path, py
     assert "an earlier run's files are now in" in done.stderr
     settings = [json.loads(path.read_text("utf-8"))["settings"] for path in sorted(tmp_path.rglob("results.json"))]
     assert sorted(s["batch_size"] for s in settings) == [100, 200]
-    names = FIGURES | {"uniform-baseline.png", "results.json", "tables.txt"}
+    names = FIGURES | {"uniform-baseline.png", "results.json", "tables.txt", "report.html"}
     assert {p.name for p in tmp_path.iterdir()} == names | {"earlier"}
     first, second = sorted(tmp_path.glob("earlier/*"), key=lambda folder: len(list(folder.iterdir())))
     assert {p.name for p in first.iterdir()} == {"zeros-vs-ones.png"}

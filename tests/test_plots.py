@@ -7,7 +7,7 @@ import pytest
 from matplotlib.text import Text
 
 from scratchnet.lab.intervals import interval
-from scratchnet.report import plots
+from scratchnet.report import plots, style
 from scratchnet.report.tables import LAST
 
 LONG = "docs/examples/laplace.py:laplace:factor=3"
@@ -118,11 +118,11 @@ def test_the_scale_is_logarithmic_where_arms_differ_by_orders_of_magnitude():
 def test_a_logarithmic_scale_has_at_least_three_ticks_in_plain_numbers(low, high):
     axes = drawn(plots.losses("t", curves(1, 1000), dataset="x"))
     axes.set_ylim(low, high)
-    plots._log_ticks(axes.yaxis)
+    style.log_ticks(axes.yaxis)
     ticks = axes.get_yticks()
     assert 3 <= len(ticks) <= 9
     assert low <= ticks.min() < ticks.max() <= high
-    assert [label.get_text() for label in axes.get_yticklabels()] == [plots._plain(tick) for tick in ticks]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [style.plain(tick) for tick in ticks]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_logarithmic_scale_has_at_least_three_ticks_in_plain_numbers(low, high
     [(0.05, "0.05"), (0.5, "0.5"), (2.0, "2"), (1e3, "1,000"), (1e5, "100,000"), (1e6, "10⁶"), (5e8, "5·10⁸")],
 )
 def test_ticks_are_plain_numbers(x, text):
-    assert plots._plain(x) == text
+    assert style.plain(x) == text
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -362,19 +362,19 @@ def test_growth_is_drawn_on_logarithmic_scales_or_from_zero_where_little_changes
 
 
 def test_colours_and_dashes_differ_for_as_many_arms_as_there_are():
-    assert len(set(plots.COLORS)) == len(set(map(str, plots.DASHES))) == 7
+    assert len(set(style.COLORS)) == len(set(map(str, style.DASHES))) == 7
 
 
 def test_things_are_moved_apart_as_little_as_needed():
     def apart(*positions, size=0.2):
-        return plots._apart(np.array(positions), np.full(len(positions), size))
+        return style.apart(np.array(positions), np.full(len(positions), size))
 
     np.testing.assert_allclose(apart(0.0, 0.5, 1.0), [0, 0.5, 1])
     np.testing.assert_allclose(apart(0.5, 0.5), [0.4, 0.6])
     np.testing.assert_allclose(apart(0.0, 0.0, 0.9), [0, 0.2, 0.9])
     np.testing.assert_allclose(apart(0.1, 1.0, 1.0), [0.1, 0.8, 1.0])
     assert np.diff(apart(0.1, 0.45, 0.5, 0.55, 0.7)).min() > 0.2 - 1e-12
-    np.testing.assert_allclose(plots._apart(np.array([0.5, 0.5]), np.array([0.2, 0.4])), [0.35, 0.65])
+    np.testing.assert_allclose(style.apart(np.array([0.5, 0.5]), np.array([0.2, 0.4])), [0.35, 0.65])
 
 
 @pytest.mark.parametrize(
@@ -386,10 +386,10 @@ def test_things_are_moved_apart_as_little_as_needed():
     ],
 )
 def test_a_long_label_is_broken_where_its_parts_meet(label, lines):
-    assert plots._folded(label, 20).splitlines() == lines
+    assert style.folded(label, 20).splitlines() == lines
 
 
 def test_a_saved_figure_is_a_png(tmp_path):
-    plots.save(plots.losses("t", curves(1), dataset="x"), tmp_path / "a.png")
+    style.save(plots.losses("t", curves(1), dataset="x"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

@@ -35,7 +35,11 @@ ROOMS = {
         ["", "init", "data"],
     ),
     "report": (
-        ["tables", "results", "diagnoses", "findings", "plots", "reasons", "panels", "sweeps", "heatmaps"],
+        [
+            *("tables", "results", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
+            *("page", "live", "story", "accounts"),
+            *("sweeps", "heatmaps"),
+        ],
         ["files", "data", "lab"],
     ),
 }
@@ -120,7 +124,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"plots", "reasons", "panels", "heatmaps"}),
+        ("matplotlib", {"style", "plots", "reasons", "panels"}),
         ("requests", {"fashion_mnist"}),
         ("distributed", {"cluster"}),
         ("dask", {"cluster"}),

@@ -146,8 +146,12 @@ def test_study_py_writes_a_figure_numbers_and_a_page(python, dataset, tmp_path):
     done = python("scripts/study.py", "born-dead", "--quick", "--dataset", dataset.name, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "→ The claim held." in done.stdout
-    pages = {f"born_dead.{ending}" for ending in ("png", "json", "md")}
-    assert {path.name for path in tmp_path.iterdir()} == pages | {"README.md"}
+    pages = {f"born_dead.{ending}" for ending in ("png", "svg", "json", "md")}
+    assert {path.name for path in tmp_path.iterdir()} == pages | {"README.md", "report.html"}
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<h2>Are deep, narrow ReLU networks born dead?</h2>" in page
+    assert "data:image/svg+xml" in page
+    assert done.stdout.splitlines()[-1] == f"Open {tmp_path / 'report.html'}"
     assert "(born_dead.md) | held |" in (tmp_path / "README.md").read_text("utf-8")
     found = json.loads((tmp_path / "born_dead.json").read_text("utf-8"))
     assert (found["quick"], found["outcome"], found["dataset"]["name"]) == (True, "held", dataset.name)

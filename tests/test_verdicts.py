@@ -12,7 +12,7 @@ from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import diagnose
 from scratchnet.lab.expectations import flat_share, moments, places
 from scratchnet.lab.outputs import saturation
-from scratchnet.lab.verdicts import WORDS, Verdict, size, words
+from scratchnet.lab.verdicts import WORDS, Verdict, on_looks, size, words
 from scratchnet.layers import Layer, Linear, PReLU, ReLU, Sigmoid, Tanh
 from scratchnet.network import Network, mlp
 from scratchnet.optim import SGD, Adam
@@ -217,3 +217,49 @@ def test_a_block_of_layers_is_one_row(dataset, rng):
     diagnosis = diagnose(network, Adam(network.theta, network.grad), dataset.images, dataset.labels)
     assert [row.shape for row in diagnosis.rows] == [(784, 20), (20, 20), (20, 20)]
     assert [place.plain for place in places(network, dataset.images[:4])] == [True, False, True]
+
+
+# --- on the looks of a training -----------------------------------------------------------------------------------
+
+
+def looks(**change):
+    """A recording of one look at a network of two layers in which all is well."""
+    layers = {"signal": [1.0, 1.0], "gradient": [0.1, 0.4], "distinct": [8, 2], "rank": [8.0, 2.0]}
+    layers |= {"silent": [0.0, None], "saturation": [0.5, None]}
+    recording = {"steps": [0], "loss": [0.7], "images": [0.5], "units": [8, 2], "usual": [0.5, None]}
+    recording |= {name: [values] for name, values in layers.items()}
+    return recording | change
+
+
+def said(recording):
+    [(layers, whole)] = on_looks(recording, images=100, classes=2)
+    return [[verdict.word for verdict in layer] for layer in layers], [verdict.word for verdict in whole]
+
+
+def test_a_look_at_which_all_is_well_breaks_no_rule():
+    assert said(looks()) == ([[], []], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "layers", "whole"),
+    [
+        ({"signal": [[6.0, 70.0]]}, [["explodes"], ["explodes"]], []),
+        ({"signal": [[6.0, 50.0]]}, [["explodes"], []], []),
+        ({"signal": [[1.0, 0.09]]}, [[], ["fades"]], []),
+        ({"gradient": [[0.009, 0.4]]}, [["fades"], []], []),  # the sums over units are 0.072 and 0.8
+        ({"distinct": [[3, 2]]}, [["symmetric"], []], []),
+        ({"distinct": [[8, 0]]}, [[], []], []),  # logits need not differ
+        ({"silent": [[0.6, None]]}, [["dead"], []], []),
+        ({"saturation": [[0.76, None]]}, [["saturated"], []], []),
+        ({"loss": [1.5]}, [[], []], ["explodes"]),
+        ({"signal": [[1.0, None]]}, [[], ["not finite"]], []),
+        ({"gradient": [[None, 0.4]]}, [["not finite"], []], []),
+    ],
+)
+def test_a_look_is_judged_by_the_rules_of_a_diagnosis(change, layers, whole):
+    assert said(looks(**change)) == (layers, whole)
+
+
+def test_the_sentence_names_the_images_that_were_looked_at():
+    [(layers, _)] = on_looks(looks(silent=[[0.6, None]]), images=100, classes=2)
+    assert "silent for all 100 images" in layers[0][0].reason

@@ -18,6 +18,10 @@ def test_one_command_says_what_happens_with_twenty_layers_of_tanh_and_glorot(sma
     assert "== glorot_normal: fine ==" in done.stdout
     assert done.stdout.startswith("synthetic stand-in (NOT Fashion-MNIST): 784-30×20-10, tanh, dropout 0")
     assert (tmp_path / "why-chosen-arms.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<h3>glorot_normal: fine</h3>" in page
+    assert "This is not Fashion-MNIST" in page
+    assert done.stdout.splitlines()[-1] == f"Open {tmp_path / 'report.html'}"
     found = json.loads((tmp_path / "why.json").read_text(encoding="utf-8"))
     assert len(found["start"]["glorot_normal"]["rows"]) == 21
     assert found["steps"] == 0
@@ -32,6 +36,9 @@ def test_with_train_the_units_are_followed_with_and_without_dropout(small, pytho
     assert found["units"]["dropout 0.2"]["All ones"]["distinct"][-1] == [[40]]
     assert found["units"]["dropout 0.2"]["All ones"]["steps"] == [0, 1, 2, 3, 5, 10, 12]
     assert (tmp_path / "why-units.png").exists()
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<h3>All ones, after 12 steps: explodes" in page
+    assert page.count("<img") == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scratchnet.backend import Array
-from scratchnet.layers import Layer
+from scratchnet.layers import Layer, Linear
 
 FLAT = 0.05  # φ' below this share of its maximum counts as saturated
 LINE = np.linspace(-20, 20, 4001)[:, None]  # where φ' has its maximum, for every activation of this package
@@ -37,7 +37,10 @@ def output_gradients(network: Layer, dZ: Array) -> list[Array]:
     for layer in reversed(network.layers[1:]):
         dYs.append(layer.backward(dYs[-1]))
     first = network.layers[0]
-    first.backward(dYs[-1])
+    if isinstance(first, Linear):
+        first.backward(dYs[-1], need_dX=False)
+    else:
+        first.backward(dYs[-1])
     return dYs[::-1]
 
 

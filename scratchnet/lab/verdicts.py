@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 FACTOR = 10.0  # a layer may change the mean square of a signal or a gradient so many times, up or down,
 TOTAL = 1000.0  # and all layers together so many times
 FLATTER = 0.25  # share of outputs in the flat part of φ beyond what N(0, 1) has there
@@ -91,6 +93,55 @@ def on_network(whole: Mapping[str, float], classes: int, edge: float | None) -> 
     if edge is not None and whole["sharpness"] > edge:
         sharp = f"sharpness times learning rate is {size(whole['sharpness'])}"
         yield Verdict("too big a step", f"{sharp} (rule: above {edge:g}, the edge of stability)")
+
+
+def on_looks(
+    recording: Mapping[str, Any], images: int, classes: int
+) -> list[tuple[list[list[Verdict]], list[Verdict]]]:
+    """For each look of a `Recording` the verdicts on each of its layers, and those on the network as a whole.
+
+    The looks, at `images` images, know nothing of the update, so that no step is judged. Their numbers are arrays, or
+    lists as in results.json, where None stands for what is not finite.
+    """
+    x = {name: np.asarray(values, np.float64) for name, values in recording.items()}
+    sums = x["gradient"] * x["units"]
+    return [
+        ([list(_on_look(x, sums, k, i, images)) for i in range(sums.shape[1])],
+         list(on_network({"loss": x["loss"][k]}, classes, None)))
+        for k in range(len(sums))
+    ]  # fmt: skip
+
+
+def _on_look(x: Mapping[str, np.ndarray], sums: np.ndarray, k: int, i: int, images: int) -> Iterator[Verdict]:
+    if not (np.isfinite(x["signal"][k, i]) and np.isfinite(sums[k, i])):
+        what = "E[dY²]" if np.isfinite(x["signal"][k, i]) else "E[y²]"
+        yield Verdict("not finite", f"{what} is infinite or NaN (rule: finite numbers)")
+        return
+    last = sums.shape[1] - 1
+
+    def known(name: str) -> float | None:
+        value = x[name][i] if name == "usual" else x[name][k, i]
+        return None if np.isnan(value) else float(value)
+
+    yield from on_layer(
+        Numbers(
+            name=str(i + 1),
+            hidden=i < last,
+            q=x["signal"][k, i],
+            q_before=x["signal"][k, i - 1] if i else x["images"][0],
+            q_images=x["images"][0],
+            gradient=sums[k, i],
+            gradient_after=sums[k, min(i + 1, last)],
+            gradient_logits=sums[k, last],
+            units=int(x["units"][i]),
+            distinct=known("distinct"),
+            dead=known("silent"),
+            saturation=known("saturation"),
+            saturation_normal=known("usual"),
+            update=None,
+        ),
+        images,
+    )
 
 
 def words(verdicts: Sequence[Verdict]) -> list[str]:

@@ -29,13 +29,18 @@ number, as where weights or outputs are all 0."""
 
 def table(diagnosis: Diagnosis) -> str:
     """A line for each layer, in 80 columns: medians over the seeds, what theory expects in brackets, a verdict."""
-    last = diagnosis.rows[-1]
-    lines = [HEADING, *(_cells(row, "–" if row is last else "n/a") for row in _shown(diagnosis.rows))]
+    lines = cells(diagnosis)
     widths = [max(len(line[k]) for line in lines) for k in range(len(HEADING))]
     return "\n".join(
         " ".join(cell.rjust(width) if k < 8 else cell for k, (cell, width) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     )
+
+
+def cells(diagnosis: Diagnosis) -> list[tuple[str, ...]]:
+    """The table's heading and lines, a text for each column."""
+    last = diagnosis.rows[-1]
+    return [HEADING, *(_cells(row, "–" if row is last else "n/a") for row in _shown(diagnosis.rows))]
 
 
 def _shown(rows: list[Row]) -> list[Row]:

@@ -102,6 +102,7 @@ def record(
         "rule": _flat(study.rule),
         "outcome": str(finding.outcome),
         "answer": finding.answer,
+        "rows": [list(row) for row in finding.rows],
         "numbers": _plain(numbers),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "stand_in": dataset.stand_in},
         "command": list(command),

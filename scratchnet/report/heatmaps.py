@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from scratchnet.lab.grid import Grid
 from scratchnet.lab.sweep import Map
-from scratchnet.report.plots import _folded, _heading, _plain
+from scratchnet.report.style import folded, heading, plain
 
 MOST_NUMBERS = 25  # in a row or a column: more could not be read
 
@@ -42,7 +42,7 @@ def figure(grid: Grid, found: Map, *, dataset: str, stand_in: bool = False, note
         drawing.subplots(1, len(panels), squeeze=False)[0], panels.items(), shown, values, strict=True
     ):
         mesh = axes.imshow(colours, cmap="cividis", vmin=low, vmax=high, aspect="auto")
-        axes.set_title(_folded(title, int(11 * (width + wide))), fontsize=10, loc="left")
+        axes.set_title(folded(title, int(11 * (width + wide))), fontsize=10, loc="left")
         axes.set_xticks(range(len(x)), x, rotation=90 if turned else 0)
         axes.set_yticks(range(len(y)), y)
         axes.tick_params(length=0, labelsize=8.5)
@@ -52,12 +52,12 @@ def figure(grid: Grid, found: Map, *, dataset: str, stand_in: bool = False, note
         _thin(axes, len(x), len(y))
         _numbers(axes, numbers, found.diverged, low, high)
     drawing.colorbar(mesh, ax=drawing.axes, label="Validation accuracy, %", fraction=0.05)
-    _heading(drawing, f"{found.x} and {found.y}", note, answer=answer, dataset=dataset, stand_in=stand_in)
+    heading(drawing, f"{found.x} and {found.y}", note, answer=answer, dataset=dataset, stand_in=stand_in)
     return drawing
 
 
 def _label(value: object) -> str:
-    return _plain(value) if isinstance(value, (int, float)) and value > 0 else _folded(str(value), 22)
+    return plain(value) if isinstance(value, (int, float)) and value > 0 else folded(str(value), 22)
 
 
 def _thin(axes: Axes, columns: int, rows: int) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from scratchnet.lab.intervals import FEWEST, t_quantile
 from scratchnet.lab.study import Finding, Grid, Lines
-from scratchnet.report.plots import COLORS, DASHES, _bare, _heading, _log_ticks, _plain
+from scratchnet.report.style import COLORS, DASHES, bare, heading, log_ticks, plain
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -33,7 +33,7 @@ def figure(finding: Finding, *, note: str = "", dataset: str = "", stand_in: boo
         place.set_ylabel(panel.y_label)
     for place in list(axes)[len(panels) :]:
         place.set_axis_off()
-    _heading(figure, finding.answer, note, answer=f"The claim {finding.outcome}.", dataset=dataset, stand_in=stand_in)
+    heading(figure, finding.answer, note, answer=f"The claim {finding.outcome}.", dataset=dataset, stand_in=stand_in)
     return figure
 
 
@@ -61,7 +61,7 @@ def _lines(axes: Axes, panel: Lines) -> None:
         axes.annotate(label, (0.01, level), xycoords=axes.get_yaxis_transform(), fontsize=8, color="0.25", va="bottom")
     _scales(axes, panel)
     _ticks_at(axes, np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in panel.lines.values()])))
-    _bare(axes, "both")
+    bare(axes, "both")
     if len(panel.lines) > 1:
         axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", loc="best")
 
@@ -99,11 +99,11 @@ def _ticks_at(axes: Axes, x: np.ndarray) -> None:
     """Ticks at the x that were measured, where those are few and far enough apart."""
     places = axes.transData.transform(np.column_stack([x, np.ones(len(x))]))[:, 0]
     if 1 < len(x) <= 8 and np.diff(places).min() > 0.07 * np.ptp(places):
-        axes.set_xticks(x, [_plain(value) for value in x])
+        axes.set_xticks(x, [plain(value) for value in x])
         axes.xaxis.minorticks_off()
 
 
 def _scales(axes: Axes, panel: Lines | Grid) -> None:
     for log, axis in ((panel.log_x, axes.xaxis), (panel.log_y, axes.yaxis)):
         if log:
-            _log_ticks(axis)
+            log_ticks(axis)

@@ -1,4 +1,4 @@
-"""Figures from numbers. The only file that imports matplotlib.
+"""Figures from numbers. What they share is in `style`, and can be had from here too.
 
 Each function returns a `matplotlib.figure.Figure`, made without pyplot, so nothing is global and no screen is
 needed; `save` writes it. An `answer`, what the figure shows, in lines of one sentence, stands below its `title`. The
@@ -8,37 +8,29 @@ name of the `dataset` and a `note` stand in small grey type below the axes; `sta
 from __future__ import annotations
 
 import math
-import os
-import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
-from matplotlib.transforms import offset_copy
 
-from scratchnet.files import replacing
 from scratchnet.lab.intervals import FEWEST, interval, t_quantile
+from scratchnet.report.style import (
+    COLORS,
+    DASHES,
+    bare,
+    far_apart,
+    folded,
+    heading,
+    label_lines,
+    log_ticks,
+    save,
+    svg,
+)
 from scratchnet.report.tables import LAST, _loss_format
 
-# Okabe & Ito's colours, which stay apart for colour-blind readers, each with a dash pattern of its own for print.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
-
-# Lines whose losses are this many times apart somewhere need a logarithmic scale to be seen together.
-LOG_SCALE_ABOVE = 20.0
-
-
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write `figure` as a PNG, whole or not at all."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-
+__all__ = ["COLORS", "DASHES", "growth", "histogram", "histograms", "losses", "ranking", "samples", "save", "svg"]
 
 # --- comparisons ----------------------------------------------------------------------------------------------
 
@@ -76,12 +68,12 @@ def losses(
         line.set_label(f"{_amount(values)}  {arm}")
     drawn = np.concatenate([np.asarray(line.get_ydata()) for axes in panels for line in axes.get_lines()])
     drawn = drawn[np.isfinite(drawn)]
-    if _far_apart(drawn):
+    if far_apart(drawn):
         panels[0].set_yscale("log")
         # down to the blind guess, where that is near: whether a line has reached it is what one wants to see
         blind = math.log(classes)
         panels[0].set_ylim((blind if blind < drawn.min() < 10 * blind else drawn.min()) / 1.4, drawn.max() * 1.4)
-        _log_ticks(panels[0].yaxis)
+        log_ticks(panels[0].yaxis)
     elif drawn.size:
         panels[0].set_ylim(min(0.0, drawn.min()), 1.05 * drawn.max() or 1.0)
         if 1000 <= drawn.max() < 1e6:
@@ -92,7 +84,7 @@ def losses(
         axes.set_xlabel("Batch")
         axes.locator_params(axis="x", nbins=6, integer=True)
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        _bare(axes, "y")
+        bare(axes, "y")
         if low < math.log(classes) < high:
             line = axes.axhline(math.log(classes), color="0.35", linewidth=0.9, zorder=1.5)
             line.set_label(f"{math.log(classes):.3f}  blind guess: ln {classes}")
@@ -101,8 +93,8 @@ def losses(
         key = f"thick: the mean of {seeds} seeds, thin: each seed"
     key += f"; numbers: mean of {f'the last {LAST}' if steps > LAST else f'all {steps}'} batches"
     key += "; points: validation accuracy" if " points" in answer else ""
-    _heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
-    _label_lines(figure, panels[-1])
+    heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
+    label_lines(figure, panels[-1])
     return figure
 
 
@@ -154,7 +146,7 @@ def ranking(
     an arrow, at the edge.
     """
     order = sorted(arms, key=lambda label: float(np.mean(arms[label][1])))
-    names = [_folded(label, 34) for label in order]
+    names = [folded(label, 34) for label in order]
     row_height = 0.36 if any("\n" in name for name in names) else 0.28
     height = max(3.2, 2.0 + row_height * len(order)) + 0.17 * answer.count("\n")
     figure = Figure(figsize=(10, height), layout="constrained")
@@ -169,7 +161,7 @@ def ranking(
             axes.axvline(blind, color="0.35", linewidth=0.9, zorder=1.5)
             above = {"xycoords": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": 8.5}
             axes.annotate(f"blind guess: {name}", (blind, 1.0), **above)
-        _bare(axes, "both")
+        bare(axes, "both")
         axes.tick_params(axis="y", length=0)
     left.set_xlabel(loss_label)
     right.set_xlabel("Validation accuracy, %")
@@ -178,7 +170,7 @@ def ranking(
     seeds = max(len(accuracies) for _, accuracies in arms.values())
     key = "dots: seeds" + (", a bar: their mean" if seeds > 1 else "")
     key += ", a line: Student's 95 % interval" if seeds >= FEWEST else ""
-    _heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
+    heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
     return figure
 
 
@@ -189,10 +181,10 @@ def _rank(axes: Axes, values: Sequence[np.ndarray], larger_is_better: bool) -> N
     means = [float(x.mean()) for x in values]
     spans = [interval(x)[2:] if len(x) >= FEWEST else (mean, mean) for x, mean in zip(values, means, strict=True)]
     drawn = np.concatenate([np.empty(0), *(values[row] for row in shown)])
-    if _far_apart(drawn):
+    if far_apart(drawn):
         axes.set_xscale("log")
         axes.set_xlim(drawn.min() / 1.3, drawn.max() * 1.3)
-        _log_ticks(axes.xaxis)
+        log_ticks(axes.xaxis)
     elif shown:
         ends = [*drawn, *(end for row in shown for end in spans[row])]
         margin = 0.04 * (max(ends) - min(ends)) or 0.5
@@ -255,11 +247,11 @@ def histograms(
         "Other scales: each its own; grey is the range of the left",
     )
     reach = max((float(np.quantile(np.abs(samples[label]), 0.999)) for label in common), default=math.nan)
-    for side, labels, heading in zip(sides, (common, own), headings, strict=True):
+    for side, labels, words in zip(sides, (common, own), headings, strict=True):
         if not labels:
             continue
         shared = labels is common
-        side.suptitle(heading, fontsize=11)
+        side.suptitle(words, fontsize=11)
         rows = side.subplots(len(labels), 1, squeeze=False, sharex=shared, sharey=shared)[:, 0]
         for axes, label in zip(rows, labels, strict=True):
             _weights(axes, label, samples[label], densities[label])
@@ -270,7 +262,7 @@ def histograms(
                 axes.axvspan(max(low, -reach), min(high, reach), color="0.5", alpha=0.25, linewidth=0, zorder=3)
             axes.set_xlim(low, high)
             axes.locator_params(axis="x", nbins=9 if shared else 5)
-    _heading(figure, title, "blue: a sample; orange: the promised density", note)
+    heading(figure, title, "blue: a sample; orange: the promised density", note)
     return figure
 
 
@@ -316,8 +308,8 @@ def histogram(
     axes.set_ylabel("Probability density")
     axes.set_ylim(top=axes.get_ylim()[1] * 1.15)  # room for the legend
     axes.legend(frameon=False, loc="upper right", ncols=2)
-    _bare(axes)
-    _heading(figure, title, note, answer=answer)
+    bare(axes)
+    heading(figure, title, note, answer=answer)
     return figure
 
 
@@ -340,12 +332,12 @@ def growth(title: str, xlabel: str, x: np.ndarray, curves: Mapping[str, np.ndarr
         axes.set_ylim(0, 1.1 * drawn.max())
     else:
         axes.set_yscale("log")
-        _log_ticks(axes.yaxis)
+        log_ticks(axes.yaxis)
     axes.set_xlabel(xlabel)
     axes.set_ylabel("Milliseconds a step and network")
-    _bare(axes, "both")
-    _heading(figure, title, "one process, one BLAS thread")
-    _label_lines(figure, axes)
+    bare(axes, "both")
+    heading(figure, title, "one process, one BLAS thread")
+    label_lines(figure, axes)
     return figure
 
 
@@ -359,135 +351,5 @@ def samples(
         if i < len(images):
             axes.imshow(images[i].reshape(28, 28), cmap="gray", vmin=0, vmax=1)
             axes.set_title(classes[int(labels[i])], fontsize=11)
-    _heading(figure, "Sample images", dataset=dataset, stand_in=stand_in)
+    heading(figure, "Sample images", dataset=dataset, stand_in=stand_in)
     return figure
-
-
-# --- what figures share ---------------------------------------------------------------------------------------
-
-
-def _heading(
-    figure: Figure, title: str, *notes: str, answer: str = "", dataset: str = "", stand_in: bool = False
-) -> None:
-    """Title and answer above the axes, dataset and notes below, wrapped to the figure's width; the axes make room."""
-    pixels = figure.bbox
-    top = pixels.height - 8
-    for words, size, weight, color in (
-        (title, 13, "bold", "black"),
-        (dataset if stand_in else "", 11, "bold", "#B00020"),
-        (answer, 10.5, "normal", "black"),
-    ):
-        if words:
-            text = figure.text(0.01, top / pixels.height, words, size=size, weight=weight, color=color, va="top")
-            _wrap(text, 0.98 * pixels.width)
-            top = text.get_window_extent().y0 - 6
-    below = "; ".join(filter(None, ("" if stand_in else dataset, *notes)))
-    _wrap(figure.supxlabel(below, fontsize=8.5, color="0.35", x=0.01, ha="left"), 0.98 * pixels.width)
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, top / pixels.height))
-
-
-def _wrap(text: Text, width: float) -> None:
-    """Break the lines of a text so that none is wider than `width` pixels."""
-    whole, characters = text.get_text().splitlines(), 250
-    while text.get_window_extent().width > width:
-        characters -= 2
-        text.set_text("\n".join(textwrap.fill(line, characters) for line in whole))
-
-
-def _bare(axes: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    if grid:
-        axes.grid(axis=grid, color="0.92", linewidth=0.8)
-        axes.set_axisbelow(True)
-
-
-def _far_apart(values: np.ndarray) -> bool:
-    """Whether positive values need a logarithmic scale."""
-    return bool(values.size and values.min() > 0 and values.max() / values.min() > LOG_SCALE_ABOVE)
-
-
-def _log_ticks(axis: Axis) -> None:
-    """At least three ticks, in plain numbers: powers of ten, or also their double and fivefold, or all multiples."""
-    low, high = axis.get_view_interval()
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for multiples in ((1,), (1, 2, 5), range(1, 10)):
-        ticks = [m * 10.0**k for k in powers for m in multiples if low <= m * 10.0**k <= high]
-        if len(ticks) >= 3:
-            break
-    if multiples == (1,):
-        step = -(-len(ticks) // 8)
-        ticks = [10.0**k for k in powers if k % step == 0 and low <= 10.0**k <= high]
-    axis.set_ticks(ticks, [_plain(tick) for tick in ticks])
-    axis.minorticks_off()
-
-
-def _plain(x: float) -> str:
-    """A tick's number: 0.05, 2, 1,000, 10⁶, 5·10⁸."""
-    if 1e-3 <= x < 1e6:
-        return f"{x:,g}"
-    k = math.floor(math.log10(x) + 1e-9)
-    power = "10" + str(k).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return power if round(x / 10.0**k) == 1 else f"{round(x / 10.0**k)}·{power}"
-
-
-def _folded(label: str, width: int) -> str:
-    """A label in lines of at most `width` characters, broken after a space, slash, colon or comma where it has one."""
-    lines = [""]
-    for piece in re.findall(rf"[^ /:,]{{1,{width}}}[ /:,]*|[ /:,]+", label):
-        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _label_lines(figure: Figure, axes: Axes) -> None:
-    """Write each line's label beside its right end, after a piece of the line, moved apart where they would overlap.
-
-    A line that ended early, since it was not finite any more, is labelled at the top.
-    """
-    figure.draw_without_rendering()  # gives the axes their height
-    type_size = 10 / 72 * figure.dpi / axes.bbox.height  # as a share of that
-    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    labels = [_folded(str(line.get_label()), 34) for line in lines]
-    ends = []
-    for line in lines:
-        y = float(np.asarray(line.get_ydata())[-1])
-        end = axes.transData.transform((1, y)) if math.isfinite(y) else (0, axes.bbox.y1)
-        ends.append(axes.transAxes.inverted().transform(end)[1])
-    sizes = np.array([type_size * (0.3 + 1.2 * (label.count("\n") + 1)) for label in labels])
-    order = np.argsort(ends, kind="stable")
-    beside = offset_copy(axes.transAxes, figure, x=40, units="points")
-    for i, y in zip(order, _apart(np.array(ends)[order], sizes[order]), strict=True):
-        color = lines[i].get_color()
-        piece = {"color": color, "linestyle": dict(zip(COLORS, DASHES, strict=True)).get(color, "-")}
-        piece |= {
-            "linewidth": lines[i].get_linewidth(),
-            "arrowstyle": "-",
-            "relpos": (0, 0.5),
-            "shrinkA": 4,
-            "shrinkB": 3,
-        }
-        axes.annotate(
-            labels[i],
-            (1, ends[i]),
-            (1, y),
-            "axes fraction",
-            beside,
-            arrowprops=piece,
-            annotation_clip=False,
-            va="center",
-        )
-
-
-def _apart(positions: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Sorted middles of things of these sizes, from 0 to 1, moved as little as possible so that none overlap."""
-    offsets = np.concatenate([[0.0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])[: len(positions)]
-    clusters: list[tuple[float, int]] = []  # mean position and number of things that touch each other
-    for position in positions - offsets:
-        count = 1
-        while clusters and clusters[-1][0] > position:
-            mean, more = clusters.pop()
-            position, count = (count * position + more * mean) / (count + more), count + more
-        clusters.append((position, count))
-    start = np.array([mean for mean, count in clusters for _ in range(count)])
-    return np.clip(start, 0, max(0, 1 - offsets[-1])) + offsets

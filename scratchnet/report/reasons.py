@@ -15,7 +15,7 @@ from scratchnet.lab.outputs import FLAT
 from scratchnet.lab.trajectory import Trajectory
 from scratchnet.lab.verdicts import TOO_BIG, TOO_SMALL, size
 from scratchnet.report.diagnoses import middle
-from scratchnet.report.plots import COLORS, DASHES, _bare, _folded, _heading, _log_ticks
+from scratchnet.report.style import COLORS, DASHES, bare, folded, heading, log_ticks
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 42  # characters of a panel's title
@@ -38,18 +38,18 @@ def page(title: str, arms: Arms, *, dataset: str, stand_in: bool = False, note: 
         (_step, "Update : weight"),
     ]
     for axes, (draw, ylabel) in zip(figure.subplots(2, 3).flat, panels, strict=True):
-        axes.set_title(_folded(draw(axes, arms), WIDTH), fontsize=10, loc="left")
+        axes.set_title(folded(draw(axes, arms), WIDTH), fontsize=10, loc="left")
         axes.set_ylabel(ylabel, fontsize=9)
         axes.set_xlabel("Layer", fontsize=9)
         axes.locator_params(axis="x", integer=True, nbins=8)
-        _bare(axes, "y")
+        bare(axes, "y")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
     seeds = max(np.size(d.measured["loss"]) for d in arms.values())
     key = (
         f"{title}; points: median of {seeds} seed{'s' * (seeds > 1)}; pale lines: what theory expects of these weights"
     )
-    _heading(figure, answer(arms), key, note, dataset=dataset, stand_in=stand_in)
+    heading(figure, answer(arms), key, note, dataset=dataset, stand_in=stand_in)
     return figure
 
 
@@ -101,7 +101,7 @@ def _logarithmic(axes: Axes) -> None:
         low, high = math.log10(drawn.min()), math.log10(drawn.max())
         margin = max(0.06 * (high - low), (1.0 - (high - low)) / 2)
         axes.set_ylim(10 ** (low - margin), 10 ** (high + margin))
-        _log_ticks(axes.yaxis)
+        log_ticks(axes.yaxis)
     else:
         axes.set_yticks([])
 
@@ -255,7 +255,7 @@ def units_over_steps(
             axes.set_xticks([0, 1, 10, 100][: 2 + sum(path.steps[-1] >= 10 for path in arms.values())])
             axes.xaxis.set_major_formatter("{x:.0f}")
             axes.xaxis.minorticks_off()
-            _bare(axes, "y")
+            bare(axes, "y")
     for axes, ylabel in zip(grid[:, 0], ("Distinct units", "Effective rank", "Validation accuracy, %"), strict=True):
         axes.set_ylabel(ylabel)
     units = max(path.units[0] for arms in columns.values() for path in arms.values())
@@ -271,5 +271,5 @@ def units_over_steps(
     seeds = next(iter(next(iter(columns.values())).values())).accuracy.shape[1]
     key = f"units of the first hidden layer; lines: median of {seeds} seed{'s' * (seeds > 1)}, bands: least to most"
     key += "; a few units may be distinct by rounding alone"
-    _heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
+    heading(figure, title, key, note, answer=answer, dataset=dataset, stand_in=stand_in)
     return figure

@@ -36,7 +36,8 @@ def results(
     """Everything that the tables and figures show, ready for JSON: NaN and infinity are None.
 
     Accuracies are shares from 0 to 1, and the differences in verdicts are percentage points. Each list with a value
-    for each seed is in the order of `settings.seeds`. `choice`: where the learning rates of the arms were chosen.
+    for each seed is in the order of `settings.seeds`; the recording of the first one alone has the histograms.
+    `choice`: where the learning rates of the arms were chosen.
     """
     held_out = round(len(dataset.images) * settings.validation)
     return {
@@ -79,7 +80,7 @@ def results(
                         "validation_loss": [_number(run.validation_loss) for run in runs[arm.key]],
                         "training_loss": [[_number(x) for x in run.training_loss] for run in runs[arm.key]],
                         "diverged": [run.diverged for run in runs[arm.key]],
-                        "recording": [_plain(run.recording) for run in runs[arm.key]],
+                        "recording": [_plain(run.recording, i == 0) for i, run in enumerate(runs[arm.key])],
                     }
                     for arm in comparison.arms
                 ],
@@ -117,12 +118,19 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _plain(recording: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """For each quantity a list of looks, each a list with a number for each Linear layer."""
+def _plain(recording: Mapping[str, np.ndarray], histograms: bool = True) -> dict[str, Any]:
+    """For each quantity a list of looks, each a list with a number for each Linear layer; see `Recording.of`."""
     return {
-        name: [[_number(x) for x in look] for look in A] if A.ndim > 1 else [int(x) for x in A]
+        name: _nested(A)
         for name, A in recording.items()
+        if histograms or name.removesuffix("_range") not in ("y", "log_dY")
     }
+
+
+def _nested(A: np.ndarray) -> list[Any]:
+    if A.ndim > 1:
+        return [_nested(part) for part in A]
+    return A.tolist() if A.dtype.kind in "iu" else [_number(x) for x in A]
 
 
 def _number(x: float) -> float | None:

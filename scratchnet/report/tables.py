@@ -27,6 +27,7 @@ class Comparison:
     title: str
     arms: tuple[Arm, ...]
     lesson: Mapping[str, tuple[float, float]] | None = None  # None: not a comparison of the lesson
+    question: str = ""  # what it is for, in a sentence or two: for the page
 
 
 def table(comparison: Comparison, runs: Mapping[str, Sequence[Run]], *, lesson: bool = True) -> str:
