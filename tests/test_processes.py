@@ -81,16 +81,52 @@ def stopping(spec, images, labels, tick):
     number, mark = spec
     if number == 1:
         once(mark, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    for _ in range(10 if number else 40):  # which the others tell meanwhile
+        tick(1)
+        time.sleep(0.05)
     return number
 
 
 @needs_signals
-def test_a_worker_that_is_stopped_is_not_waited_for_without_end(few, tmp_path, capfd):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_is_stopped_is_not_waited_for_without_end(few, tmp_path, capfd, jobs):
     specs = [(i, str(tmp_path / "mark")) for i in range(3)]
     began = time.monotonic()
-    assert results(stopping, specs, few, jobs=1, patience=1)[0] == [0, 1, 2]
+    assert results(stopping, specs, few, jobs=jobs, patience=1)[0] == [0, 1, 2]
     assert time.monotonic() - began < 20
     assert "killed since it was silent for 1 seconds; another one begins anew: (1, " in capfd.readouterr().err
+
+
+@needs_signals
+def test_a_run_that_was_stopped_with_all_its_workers_goes_on_with_them(tmp_path):
+    """As with Ctrl-Z, or a lid that is closed: nobody was silent for long while this process could hear."""
+    (tmp_path / "pausing.py").write_text(PAUSING)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    with subprocess.Popen(
+        [sys.executable, "pausing.py"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "working\n"
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(2.5)
+        os.killpg(process.pid, signal.SIGCONT)
+        assert process.communicate(timeout=60) == ("[2.0, 2.0]\n", "")
+
+
+PAUSING = """
+import numpy as np
+from test_processes import Dataset, in_processes, slow
+if __name__ == "__main__":
+    images = np.zeros((3, 784), np.float32)
+    few, said = Dataset("synthetic", images, np.zeros(3, np.uint8), images[:0], images[:0, 0]), []
+    tick = lambda steps: said or said.append(print("working", flush=True))
+    print([result for _, result in in_processes(slow, [2.0, 2.0], few, tick, jobs=2, patience=1)])
+"""
 
 
 def slow(spec, images, labels, tick):
@@ -176,14 +212,15 @@ def test_processes_share_nothing_that_a_kill_of_them_all_would_leave_behind(tmp_
     with subprocess.Popen([sys.executable, "working.py"], cwd=tmp_path, env=environment) as process:
         try:
             deadline = time.monotonic() + 30
-            while len(family := offspring(process.pid)) < 4 and time.monotonic() < deadline:  # and Python's tracker
-                time.sleep(0.1)
-            time.sleep(0.5)
-            shared = [line for pid in family for line in maps(pid) if "/dev/shm" in line or "/pym" in line]
+            shared = []
+            while sum("/pym-" in line for line in shared) < 3 and time.monotonic() < deadline:  # the images, in each
+                time.sleep(0.2)
+                family = offspring(process.pid)
+                shared = [line for pid in family for line in maps(pid) if "/dev/shm" in line or "/pym-" in line]
         finally:
             process.kill()
-    assert len(family) == 4
-    assert len(shared) >= 3  # the images
+    assert len(family) == 4  # two workers, and Python's resource tracker
+    assert len(shared) >= 3
     assert all(line.endswith("(deleted)") for line in shared)
 
 

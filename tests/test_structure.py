@@ -27,8 +27,8 @@ ROOMS = {
     "data": (["dataset", "idx", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "experiment", "work", "keys", "journal", "processes"),
-            *("executors", "comparison", "rates"),
+            *("parts", "outputs", "symmetry", "recording", "experiment", "work", "keys", "journal"),
+            *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
             *("grid", "sweep", "cluster"),
         ],
@@ -36,7 +36,7 @@ ROOMS = {
     ),
     "report": (
         [
-            *("tables", "results", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
+            *("tables", "results", "repetition", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
             *("page", "live", "story", "accounts"),
             *("sweeps", "heatmaps"),
         ],
@@ -124,7 +124,7 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"style", "plots", "reasons", "panels"}),
+        ("matplotlib", {"style", "plots", "reasons", "panels", "heatmaps"}),
         ("requests", {"fashion_mnist"}),
         ("distributed", {"cluster"}),
         ("dask", {"cluster"}),

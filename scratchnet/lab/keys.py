@@ -101,6 +101,18 @@ def own_files(path: str | Path) -> list[Path]:
     return files
 
 
+def part_files(x: Any) -> dict[str, str]:
+    """Path → digest of each FILE.py in `x`, wherever in it, and of those that it imports from its own folder."""
+    if isinstance(x, FromFile):
+        return {str(path): file_digest(path) for path in own_files(x.path)}
+    if isinstance(x, functools.partial):
+        x = [x.func, x.args, *x.keywords.values()]
+    elif dataclasses.is_dataclass(x) and not isinstance(x, type):
+        x = [getattr(x, field.name) for field in dataclasses.fields(x)]
+    inside = map(part_files, x) if isinstance(x, (list, tuple)) else ()
+    return {path: digest for files in inside for path, digest in files.items()}
+
+
 def file_digest(path: str | Path) -> str:
     """The SHA-256 digest of a file, as `sha256sum` prints it. Raises OSError."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -8,8 +8,6 @@ leaves nothing behind.
 
 from __future__ import annotations
 
-import ast
-import io
 import os
 import pickle
 import queue
@@ -21,12 +19,12 @@ import types
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scratchnet.data import Dataset
+from scratchnet.lab.packing import pack
 from scratchnet.lab.parts import told
 from scratchnet.lab.work import CannotSend, Done, Failed, Tick, Work, WorkerDied, attempt, name_of
 
@@ -143,18 +141,19 @@ class _Team:
     def hear(self) -> tuple[_Worker, str, Any]:
         """What a worker says next. One that has been silent for too long is killed, and so says that it has ended."""
         while True:
-            since = time.monotonic()
+            since, said = time.monotonic(), None
             with suppress(queue.Empty):
-                worker, kind, content = self.said.get(timeout=BEAT)
-                worker.silent = 0.0
-                if kind == "ready":
-                    worker.ready = self.began = True
-                    self.unborn = 0
-                return worker, kind, content
+                said = self.said.get(timeout=BEAT)
             # Only the time in which this process waits counts: it may have been stopped too, or the machine asleep.
             waited = min(time.monotonic() - since, 2 * BEAT)
             for worker in self.workers:
                 worker.wait(waited, self.patience)
+            if said is not None:
+                worker, kind, _ = said
+                worker.silent = 0.0
+                if kind == "ready":
+                    worker.ready, self.began, self.unborn = True, True, 0
+                return said
 
     def leave(self, worker: _Worker) -> str:
         """A worker has ended; returns how. Raises CannotSend or WorkerDied where TRIES have not even begun."""
@@ -233,42 +232,7 @@ class _Worker:
         return self.how or (f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}")
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
-
-
-def pack(work: Any) -> bytes:
-    """`work` as bytes for a worker process. Raises CannotSend where there is something in it that it cannot find."""
-    file = io.BytesIO()
-    try:
-        _Packer(file, protocol=5).dump(work)
-    except CannotSend:
-        raise
-    except Exception as error:  # pickle raises PicklingError, AttributeError, TypeError, …
-        raise CannotSend(told(error)) from error
-    return file.getvalue()
-
-
-class _Packer(pickle.Pickler):
-    """Pickle sends a function by its name. That of `__main__` is no use to a worker that has another `__main__`."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (type, types.FunctionType)):
-            if "<" in obj.__qualname__:
-                raise CannotSend(f"{obj.__qualname__.rpartition('.')[2]} is a lambda or a local function")
-            if obj.__module__ == "__main__" and obj.__qualname__ not in _importable_names():
-                raise CannotSend(f"{obj.__qualname__} is defined in __main__")
-        return NotImplemented
-
-
-def _importable_names() -> set[str]:
-    """The functions and classes of a script that worker processes may import: one with a main guard, in a file."""
-    path = getattr(sys.modules["__main__"], "__file__", None)
-    try:
-        body = ast.parse(Path(path or "").read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        return set()
-    guarded = any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in body)
-    return {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))} if guarded else set()
+# --- how they start ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -352,28 +316,27 @@ def _serve(connection: Any, shared: Any, shape: tuple[int, int], labels: np.ndar
         connection.send(("steps", steps))
 
     def beat() -> None:
-        while busy.wait():
-            with speaking:
-                if busy.is_set():
-                    say_steps()
-            time.sleep(BEAT)
+        with suppress(OSError):
+            while busy.wait():
+                with speaking:
+                    if busy.is_set():
+                        say_steps()
+                time.sleep(BEAT)
 
     threading.Thread(target=beat, daemon=True).start()
-    connection.send(("ready", None))
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # there is nobody any more who would send or listen
+        connection.send(("ready", None))
+        while True:
             payload = connection.recv_bytes()
-        except EOFError:
-            return
-        busy.set()
-        kind, content = _answer(payload, images, labels, tick)
-        with speaking:
-            busy.clear()
-            say_steps()
-            try:
-                connection.send((kind, content))
-            except Exception as error:  # a result that cannot be sent
-                connection.send(("failed", told(error)))
+            busy.set()
+            kind, content = _answer(payload, images, labels, tick)
+            with speaking:
+                busy.clear()
+                say_steps()
+                try:
+                    connection.send((kind, content))
+                except Exception as error:  # a result that cannot be sent
+                    connection.send(("failed", told(error)))
 
 
 def _answer(payload: bytes, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tuple[str, Any]:

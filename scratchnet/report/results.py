@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-import scratchnet
 from scratchnet.data import Dataset
 from scratchnet.files import replacing
 from scratchnet.lab.experiment import Run, Settings
 from scratchnet.lab.intervals import Verdict
+from scratchnet.lab.keys import environment, part_files
 from scratchnet.lab.parts import describe
 from scratchnet.lab.rates import Choice
 from scratchnet.report.tables import Comparison, Pair, verdicts
@@ -37,13 +37,16 @@ def results(
 
     Accuracies are shares from 0 to 1, and the differences in verdicts are percentage points. Each list with a value
     for each seed is in the order of `settings.seeds`; the recording of the first one alone has the histograms.
-    `choice`: where the learning rates of the arms were chosen.
+    `folder`, `command`, `files` with their digests, `dataset` and `environment` are what repeats the run. `choice`:
+    where the learning rates of the arms were chosen.
     """
     held_out = round(len(dataset.images) * settings.validation)
     return {
         "complete": complete,
         "quick": quick,
         "command": list(command),
+        "folder": os.getcwd(),
+        "files": part_files([settings, [comparison.arms for comparison in comparisons]]),
         "dataset": {
             "name": dataset.name,
             "sha256": dataset.sha256,
@@ -52,18 +55,8 @@ def results(
             "validation": held_out,
         },
         "settings": {
-            "sizes": list(settings.sizes),
-            "network": describe(settings.build),
-            "activation": describe(settings.activation),
-            "normalization": settings.normalization and describe(settings.normalization),
-            "dropout": settings.dropout,
-            "optimizer": describe(settings.optimizer),
+            **told(settings),
             "learning_rate": None if choice else settings.learning_rate,
-            "batch_size": settings.batch_size,
-            "epochs": settings.epochs,
-            "dtype": settings.dtype,
-            "device": settings.device,
-            "validation": settings.validation,
             "seeds": sorted({run.seed for some in runs.values() for run in some}),
         },
         "learning_rates": choice and _choice(choice),
@@ -79,6 +72,7 @@ def results(
                         "validation_accuracy": [run.validation_accuracy for run in runs[arm.key]],
                         "validation_loss": [_number(run.validation_loss) for run in runs[arm.key]],
                         "training_loss": [[_number(x) for x in run.training_loss] for run in runs[arm.key]],
+                        "sha256": [digest(run) for run in runs[arm.key]],
                         "diverged": [run.diverged for run in runs[arm.key]],
                         "recording": [_plain(run.recording, i == 0) for i, run in enumerate(runs[arm.key])],
                     }
@@ -101,6 +95,29 @@ def results(
             for pair, verdict in judgement.items()
         ],
     }
+
+
+def told(settings: Settings) -> dict[str, Any]:
+    """The settings in the words of the command line, but for the learning rate."""
+    return {
+        "sizes": list(settings.sizes),
+        "network": describe(settings.build),
+        "activation": describe(settings.activation),
+        "normalization": settings.normalization and describe(settings.normalization),
+        "dropout": settings.dropout,
+        "optimizer": describe(settings.optimizer),
+        "batch_size": settings.batch_size,
+        "epochs": settings.epochs,
+        "dtype": settings.dtype,
+        "device": settings.device,
+        "validation": settings.validation,
+    }
+
+
+def digest(run: Run) -> str:
+    """The SHA-256 digest of a run's losses and its accuracy: equal runs have equal digests, to the last bit."""
+    ends = np.array([run.validation_loss, run.validation_accuracy])
+    return hashlib.sha256(run.training_loss.tobytes() + ends.tobytes()).hexdigest()
 
 
 def _choice(choice: Choice) -> dict[str, Any]:
@@ -136,18 +153,6 @@ def _nested(A: np.ndarray) -> list[Any]:
 def _number(x: float) -> float | None:
     """`x` with the seven digits that a float32 has; None where it is no number."""
     return float(f"{x:.7g}") if math.isfinite(x) else None
-
-
-def environment() -> dict[str, str]:
-    """What the numbers were made with."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scratchnet": scratchnet.__version__,
-        "platform": platform.platform(),
-        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-    }
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
