@@ -29,7 +29,7 @@ from scratchnet.lab.executors import anywhere
 from scratchnet.lab.grid import CELL, Cell, Grid, GridError, absolute, read
 from scratchnet.lab.journal import Execute, Journal
 from scratchnet.lab.sweep import across, check, summary, sweep, units
-from scratchnet.report import sweeps
+from scratchnet.report import page, sweeps
 from scratchnet.report.results import write_json
 
 MANY = 10_000  # runs: more than these have to be asked for
@@ -132,15 +132,21 @@ def show(
     seconds: float,
 ) -> bool:
     """Write everything to the folder, then print the best cells. False where standard output could not take them."""
-    from scratchnet.report import heatmaps, plots  # matplotlib: only now
+    from scratchnet.report import heatmaps, style  # matplotlib: only now
 
     found = summary(results)
     sweeps.write_csv(out / "sweep.csv", grid, cells, results, dataset)
     write_json(out / "sweep.json", sweeps.record(grid, cells, found, dataset, seconds=seconds, command=sys.argv))
     common: dict[str, Any] = {"dataset": dataset.title, "stand_in": dataset.stand_in, "note": sweeps.common(grid)}
+    pictures = {}
     for x, y in args.map or sweeps.chosen(grid, cells, found):
         drawn = heatmaps.figure(grid, across(grid, cells, results, x, y), **common)
-        plots.save(drawn, out / f"map-{x}-{y}.png")
+        style.save(drawn, out / f"map-{x}-{y}.png")
+        pictures[f"{x} and {y}"] = style.svg(drawn)
+    page.write(
+        out / "report.html",
+        sweeps.report(grid, cells, found, pictures, dataset=dataset.title, stand_in=dataset.stand_in, command=sys.argv),
+    )
     text = [
         f"{dataset.title}: {len(cells) * len(grid.seeds):,} runs, {sweeps.common(grid)}.",
         "The best cells by mean validation accuracy, ± standard deviation over the seeds:",
@@ -148,7 +154,7 @@ def show(
         sweeps.best(grid, cells, found),
         "",
         *sweeps.answer(grid, cells, found),
-        f"sweep.csv, sweep.json and heat maps are in {out}/",
+        f"report.html, sweep.csv, sweep.json and heat maps are in {out}/",
     ]
     return cli.say("\n".join(text))
 

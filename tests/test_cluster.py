@@ -79,14 +79,14 @@ def scheduler(tmp_path):
 
 
 @pytest.mark.timeout(180)
-def test_a_worker_that_is_killed_costs_its_units_alone(scheduler, tmp_path, python):
+def test_a_worker_that_is_killed_costs_its_units_alone(scheduler, tmp_path, python, dataset):
     stack, address = scheduler
     (tmp_path / "my.py").write_text(MINE)
     (tmp_path / "grid.toml").write_text(GRID)
     away = tmp_path / "away"
     away.mkdir()
     workers = [worker(stack, address, away) for _ in range(2)]
-    grid = (tmp_path / "grid.toml", "--dataset", "synthetic", "--out")
+    grid = (tmp_path / "grid.toml", "--dataset", dataset.name, "--out")
 
     command = [sys.executable, "scripts/sweep.py", *map(str, grid), str(tmp_path / "many"), "--dask", address]
     driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -121,7 +121,7 @@ def test_best_and_spread_of_a_cell():
     assert (found.low[2], found.high[2], found.diverged[3]) == (0.8, 0.9, 2)
     assert effects(made, cells, found.mean) == pytest.approx({"depth": 0.575 - 0.3, "scheme": 0.475 - 0.4})
     lines = sweeps.best(made, cells, found).splitlines()
-    assert lines[1].split()[:5] == ["ones", "1", "85.00", "±", "7.07"]
+    assert lines[1].split()[:5] == ["ones", "1", "85.00", "±", "7.07"] and "80.00–90.00" in lines[1]
     assert lines[-1].split()[-4:] == ["–", "2", "of", "2"]
     assert "2 of 8 runs diverged" in sweeps.answer(made, cells, found)[1]
 
@@ -189,11 +189,11 @@ def toml(tmp_path):
     return tmp_path / "grid.toml"
 
 
-def test_a_killed_sweep_goes_on_and_writes_the_same_table(toml, tmp_path, python):
-    whole = python("scripts/sweep.py", toml, "--out", tmp_path / "whole", "--dataset", "synthetic")
+def test_a_killed_sweep_goes_on_and_writes_the_same_table(toml, tmp_path, python, dataset):
+    whole = python("scripts/sweep.py", toml, "--out", tmp_path / "whole", "--dataset", dataset.name)
     assert whole.returncode == 0, whole.stderr
     assert "diverged" in whole.stdout and not whole.stderr.count("Traceback")
-    command = [sys.executable, "scripts/sweep.py", toml, "--out", tmp_path / "killed", "--dataset", "synthetic"]
+    command = [sys.executable, "scripts/sweep.py", toml, "--out", tmp_path / "killed", "--dataset", dataset.name]
     process = subprocess.Popen(
         [*command, "--jobs", "1"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -219,11 +219,11 @@ def test_a_killed_sweep_goes_on_and_writes_the_same_table(toml, tmp_path, python
     assert other.returncode == 2 and "holds another sweep (seed is" in other.stderr
 
 
-def test_a_large_grid_is_counted_and_asks(toml, python):
+def test_a_large_grid_is_counted_and_asks(toml, python, dataset):
     toml.write_text('scheme = "he_normal"\nwidth = 4\nseed = "0-10000"\nimages = 100')
-    asked = python("scripts/sweep.py", toml, "--dataset", "synthetic")
+    asked = python("scripts/sweep.py", toml, "--dataset", dataset.name)
     assert asked.returncode == 2 and "10,001 runs" in asked.stderr and "--yes" in asked.stderr
-    counted = python("scripts/sweep.py", toml, "--count", "--dataset", "synthetic")
+    counted = python("scripts/sweep.py", toml, "--count", "--dataset", dataset.name)
     assert counted.returncode == 0 and counted.stdout.startswith("10,001 runs: 1 cells, 10,001 seeds; 20,002 steps")
 
 
@@ -236,17 +236,18 @@ def test_a_large_grid_is_counted_and_asks(toml, python):
     ],
     ids=["unknown", "single", "dask"],
 )
-def test_wrong_usage_is_one_sentence(toml, python, options, said):
-    done = python("scripts/sweep.py", toml, "--dataset", "synthetic", *options)
+def test_wrong_usage_is_one_sentence(toml, python, options, said, dataset):
+    done = python("scripts/sweep.py", toml, "--dataset", dataset.name, *options)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
     assert any(part in done.stderr for part in said.split("|")), done.stderr
 
 
-def test_the_example_works_in_small(tmp_path, python):
+def test_the_example_works_in_small(tmp_path, python, dataset):
     text = (ROOT / "docs/examples/sweep.toml").read_text("utf-8")
     small = text.replace("images = 10000", "images = 300").replace('"0-4"', '"0-1"').replace("width = 32", "width = 4")
     assert small.count("images = 300") == 1
     (tmp_path / "sweep.toml").write_text(small, encoding="utf-8")
-    done = python("scripts/sweep.py", tmp_path / "sweep.toml", "--out", tmp_path, "--dataset", "synthetic")
+    done = python("scripts/sweep.py", tmp_path / "sweep.toml", "--out", tmp_path, "--dataset", dataset.name)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("map-*.png"))) == 1
+    assert "The best cells" in (tmp_path / "report.html").read_text("utf-8")

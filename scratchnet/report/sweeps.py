@@ -14,7 +14,10 @@ from scratchnet.data import Dataset
 from scratchnet.files import replacing
 from scratchnet.lab.grid import AXES, CELL, Cell, Grid
 from scratchnet.lab.sweep import FIELDS, Summary, effects, steps
+from scratchnet.report import page
+from scratchnet.report.accounts import STAND_IN, foot
 from scratchnet.report.findings import table
+from scratchnet.report.page import Part, Picture, Section, Table, Words
 from scratchnet.report.results import environment
 from scratchnet.report.tables import _loss_format
 
@@ -88,11 +91,16 @@ def record(
     }
 
 
-def best(grid: Grid, cells: Sequence[Cell], found: Summary, most: int = 10) -> str:
-    """The cells with the highest mean accuracy, as a table: what varies, mean ± standard deviation, range, losses."""
-    order = np.argsort(-found.mean, kind="stable")[:most]
+def best(grid: Grid, cells: Sequence[Cell], found: Summary) -> str:
+    """The ten cells with the highest mean accuracy, as a table."""
+    return table(ranked(grid, cells, found, 10))
+
+
+def ranked(grid: Grid, cells: Sequence[Cell], found: Summary, count: int) -> list[list[str]]:
+    """Rows of the best cells, or of the `-count` worst: what varies, mean ± standard deviation, range, losses."""
+    order = np.argsort(-found.mean if count > 0 else found.mean, kind="stable")[: abs(count)]
     axes = grid.varying
-    rows = [[*axes, "accuracy", "worst to best", "validation loss", "diverged"]]
+    rows = [[*axes, "accuracy", "worst–best", "validation loss", "diverged"]]
     for i in order:
         cell = dict(zip(CELL, cells[i], strict=True))
         spread = "" if math.isnan(found.std[i]) else f" ± {100 * found.std[i]:.2f}"
@@ -101,14 +109,14 @@ def best(grid: Grid, cells: Sequence[Cell], found: Summary, most: int = 10) -> s
             [
                 *(str(cell[name]) for name in axes),
                 f"{100 * found.mean[i]:.2f}{spread} %",
-                f"{100 * found.low[i]:.2f} to {100 * found.high[i]:.2f}",
+                f"{100 * found.low[i]:.2f}–{100 * found.high[i]:.2f}",
                 "–" if math.isnan(loss) else _loss_format(loss).format(loss),
                 f"{found.diverged[i]:.0f} of {len(grid.seeds)}",
             ]
         )
     if len(grid.seeds) == 1:
         rows = [[*row[: len(axes) + 1], *row[len(axes) + 2 :]] for row in rows]
-    return table(rows)
+    return rows
 
 
 def chosen(grid: Grid, cells: Sequence[Cell], found: Summary) -> list[tuple[str, str]]:
@@ -139,3 +147,31 @@ def common(grid: Grid) -> str:
     fixed = [f"{name} {grid.axes[name][0]}" for name in CELL if name not in grid.varying]
     seeds = len(grid.seeds)
     return ", ".join([*fixed, f"{seeds} seed{'s' * (seeds > 1)}"])
+
+
+def report(
+    grid: Grid,
+    cells: Sequence[Cell],
+    found: Summary,
+    pictures: Mapping[str, bytes],
+    *,
+    dataset: str,
+    stand_in: bool,
+    command: Sequence[str],
+) -> str:
+    """The page of a sweep: what matters, heat maps, the best cells and the worst. `pictures` maps titles to maps."""
+    lead: list[Part] = [
+        Words(
+            f"{len(cells) * len(grid.seeds):,} runs on {dataset}: every value of every axis with the others.", "lead"
+        ),
+        *([Words(STAND_IN, "warning")] if stand_in else []),
+        Words(f"All have in common: {common(grid)}.", "small"),
+    ]
+    parts: list[Part] = [Words(sentence, "answer") for sentence in answer(grid, cells, found)]
+    parts += [Section(title, [Picture(image, title)]) for title, image in pictures.items()]
+    parts.append(Section("The best cells", [Table(ranked(grid, cells, found, 20), "By mean validation accuracy")]))
+    parts.append(Section("The worst cells", [Table(ranked(grid, cells, found, -10), "The worst first")], name="worst"))
+    rows = [["axis", "values"], *([name, ", ".join(map(str, grid.axes[name]))] for name in grid.varying)]
+    parts.append(Section("The grid", [Table(rows, "What varies")]))
+    parts.append(Words("All runs are in `sweep.csv`, a row each, beside this page.", "small"))
+    return page.html("A sweep", parts, lead=lead, foot=foot(command))
