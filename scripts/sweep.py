@@ -90,7 +90,8 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     cells = list(grid.cells())
     check(grid, cells, dataset)
     began, identity = time.monotonic(), sweeps.identity(grid, dataset)
-    write_json(out / "sweep.json", {"complete": False, **identity})
+    if not (out / "sweep.json").exists():
+        write_json(out / "sweep.json", {"complete": False, **identity})
     journal = Journal(out / JOURNAL, dataset, identity, cli.complain)
     results = sweep(grid, cells, dataset, execute=execute, journal=journal)
     return 0 if show(out, grid, cells, results, dataset, args, time.monotonic() - began) else 1

@@ -47,6 +47,15 @@ def test_a_run_is_that_of_a_comparison(dataset, results):
     assert np.isfinite(results).all()
 
 
+def test_the_training_loss_is_the_mean_of_the_last_hundred_batches(dataset):
+    made = grid({"scheme": "he_normal", "width": 4, "images": 400, "batch_size": 2, "epochs": 1})
+    found = sweep(made, list(made.cells()), dataset, execute=in_this_process)
+    settings = Settings(sizes=(784, 4, 4, 10), batch_size=2, epochs=1)
+    [run] = train_stack([named("he_normal")], [0], dataset.images[:400], dataset.labels[:400], settings)
+    assert len(run.training_loss) == 160
+    assert found[0, 0, 2] == run.training_loss[-100:].mean()
+
+
 def test_the_numbers_do_not_depend_on_units_and_stacks(dataset, results, monkeypatch):
     made = grid(TABLE)
     monkeypatch.setattr(sweeping, "NETWORKS_IN_A_STACK", 3)
@@ -131,8 +140,9 @@ def test_a_map_takes_the_best_and_the_mean_of_what_it_does_not_show():
     cells = list(made.cells())
     results = np.zeros((8, 1, len(FIELDS)))
     results[:, 0, 0] = np.arange(8) / 10
-    results[-2:, 0, 3] = [1, 1]
+    results[-3:, 0, 3] = 1  # of ones: at depth 2 both widths, at depth 1 one of them
     found = across(made, cells, results, "depth", "scheme")
+    assert found.diverged.sum() == 1 and found.cells.tolist() == [[2, 2], [2, 2]]
     place = {(cell[0], cell[5]): [] for cell in cells}
     for cell, value in zip(cells, results[:, 0, 0], strict=True):
         place[cell[0], cell[5]].append(value)
@@ -140,6 +150,13 @@ def test_a_map_takes_the_best_and_the_mean_of_what_it_does_not_show():
         for x, depth in enumerate((1, 2)):
             assert found.best[y, x] == max(place[scheme, depth])
             assert found.mean[y, x] == pytest.approx(np.mean(place[scheme, depth]))
+
+
+def test_what_is_skipped_is_a_gap_in_a_map():
+    made = grid({"scheme": ["zeros", "ones"], "depth": [1, 2], "skip": [{"scheme": "ones", "depth": 2}]})
+    found = across(made, list(made.cells()), np.full((3, 1, len(FIELDS)), 0.5), "depth", "scheme")
+    assert np.isnan(found.best).tolist() == np.isnan(found.mean).tolist() == [[False, False], [False, True]]
+    assert not found.diverged[1, 1]
 
 
 def test_a_heat_map_says_what_it_shows_and_what_diverged():
