@@ -33,13 +33,14 @@ def figure(grid: Grid, found: Map, *, dataset: str, stand_in: bool = False, note
     width = min(9.0, max(2.6, (0.5 if turned else max(0.55, 0.09 * long + 0.15)) * len(x)))
     wide = 0.085 * max(len(line) for text in y for line in text.split("\n"))
     height = min(9.0, max(1.2, (0.3 + 0.14 * (tall - 1)) * len(y))) + (0.08 * long if turned else 0)
-    size = max(6.5, (width + wide + 1.3) * len(panels)), 2.0 + height + 0.17 * answer.count("\n")
+    rows, columns = (len(panels), 1) if width > 5.5 else (1, len(panels))
+    size = max(6.5, (width + wide + 1.3) * columns), 1.3 + (0.7 + height) * rows + 0.17 * answer.count("\n")
     drawing = Figure(figsize=size, layout="constrained")
     values = 100 * np.array(list(panels.values()))
     shown = np.where(found.diverged, np.nan, values)
     low, high = (np.nanmin(shown), np.nanmax(shown)) if np.isfinite(shown).any() else (0.0, 100.0)
     for axes, (title, _), colours, numbers in zip(
-        drawing.subplots(1, len(panels), squeeze=False)[0], panels.items(), shown, values, strict=True
+        drawing.subplots(rows, columns, squeeze=False).flat, panels.items(), shown, values, strict=True
     ):
         mesh = axes.imshow(colours, cmap="cividis", vmin=low, vmax=high, aspect="auto")
         axes.set_title(folded(title, int(11 * (width + wide))), fontsize=10, loc="left")

@@ -120,8 +120,13 @@ def ranked(grid: Grid, cells: Sequence[Cell], found: Summary, count: int) -> lis
 
 
 def chosen(grid: Grid, cells: Sequence[Cell], found: Summary) -> list[tuple[str, str]]:
-    """The axes (x, y) of a sweep's heat map: the two that matter most, numbers along x where only one has them."""
+    """The axes (x, y) of a sweep's heat map: the two that matter most, numbers along x where only one has them.
+
+    Where one axis varies, its map has a single row; where none does there is no map.
+    """
     names = list(effects(grid, cells, found.mean))[:2]
+    if not names:
+        return []
     if len(names) < 2:
         names += [name for name in CELL if name not in names][: 2 - len(names)]
     if isinstance(grid.axes[names[0]][0], str) and not isinstance(grid.axes[names[1]][0], str):
