@@ -29,7 +29,8 @@ from scratchnet.files import replacing, set_aside
 from scratchnet.init.schemes import Shape, fan_in
 from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import Diagnosis, diagnose
-from scratchnet.lab.experiment import Arm, Settings, rehearse, stream
+from scratchnet.lab.experiment import Arm, Settings, stream
+from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.trajectory import Trajectory, follow, stack, steps_up_to
 from scratchnet.report import accounts, page
 from scratchnet.report.diagnoses import EXPLANATION, reasons, record, table, whole

@@ -27,7 +27,8 @@ ROOMS = {
     "data": (["dataset", "idx", "download", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "work", "keys", "journal"),
+            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "rehearsal"),
+            *("work", "keys", "journal"),
             *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
             *("grid", "sweep", "cluster"),

@@ -12,9 +12,10 @@ import numpy as np
 from scratchnet.data import Dataset, split
 from scratchnet.lab.checks import check_work
 from scratchnet.lab.executors import Unit, anywhere, on_gpu, train_unit, units_for_gpu, units_of
-from scratchnet.lab.experiment import Arm, Run, Settings, rehearse, stream
+from scratchnet.lab.experiment import Arm, Run, Settings, stream
 from scratchnet.lab.journal import Journal, recorded
 from scratchnet.lab.processes import shielding_children
+from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.work import Failed, WorkerDied
 
 
