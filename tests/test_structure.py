@@ -36,7 +36,7 @@ ROOMS = {
     "report": (
         [
             *("tables", "results", "repetition", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
-            *("page", "live", "story", "accounts"),
+            *("page", "live", "accounts", "story"),
         ],
         ["files", "data", "lab"],
     ),
