@@ -34,7 +34,7 @@ from typing import Any
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
 from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
-from scratchnet.files import cut, owning
+from scratchnet.files import Owned, cut, owning
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.executors import anywhere
@@ -254,7 +254,12 @@ _held = ExitStack()  # until the script ends
 
 def own(folder: Path) -> None:
     """Let this script be the only one that writes to the folder, until it ends. Raises OSError: see `files.owning`."""
-    _held.enter_context(owning(folder))
+    try:
+        _held.enter_context(owning(folder))
+    except Owned:
+        raise
+    except OSError as error:
+        raise OSError(f"no file can be written to {folder} ({error.strerror}): give another --out") from None
 
 
 def executor(args: argparse.Namespace, files: Mapping[str, bytes] | None = None) -> Execute:

@@ -2,7 +2,7 @@
 
 python scripts/compare.py                              all five, on Fashion-MNIST
 python scripts/compare.py zeros-vs-ones                one of them
-python scripts/compare.py --quick                      a look in a few seconds, at a tenth of the data
+python scripts/compare.py --quick                      a look in some fifteen seconds: a third of the images, one epoch
 python scripts/compare.py --arms he_normal,lsuv        other initializations: see --list
 python scripts/compare.py --repeat results/results.json  the same run again: does it come out the same?
 python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
@@ -23,6 +23,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 import numpy as np

@@ -38,7 +38,7 @@ ROOMS = {
     "report": (
         [
             *("tables", "results", "repetition", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
-            *("page", "live", "story", "accounts"),
+            *("page", "live", "accounts", "story"),
             *("sweeps", "heatmaps"),
         ],
         ["files", "data", "lab"],
