@@ -42,7 +42,7 @@ def victims(dataset: str, folder: Path, mirror: str) -> list[Victim]:
     return [
         *([download] if mirror else []),
         Victim("compare", [f"{scripts}/compare.py", *smallest, *to_folder], compared, keep="*"),
-        Victim("study", [f"{scripts}/study.py", "born_dead", "--quick", *to_folder], studied, keep="*"),
+        Victim("study", [f"{scripts}/study.py", "born_dead", "--quick", *to_folder], studied, keep="born_dead.*"),
         Victim("sweep", [f"{scripts}/sweep.py", str(grid), *to_folder], swept),
         Victim("play", [f"{scripts}/play.py", "--no-browser", *common], lambda run: run.told, talk=converse, code=130),
     ]
