@@ -30,6 +30,7 @@ ROOMS = {
             *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "work", "keys", "journal"),
             *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
+            *("grid", "sweep", "cluster"),
         ],
         ["", "init", "data"],
     ),
@@ -37,6 +38,7 @@ ROOMS = {
         [
             *("tables", "results", "repetition", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
             *("page", "live", "story", "accounts"),
+            *("sweeps", "heatmaps"),
         ],
         ["files", "data", "lab"],
     ),
@@ -122,8 +124,10 @@ def test_the_afternoon_needs_nothing_of_what_comes_later():
     [
         ("cupy", {"backend"}),
         ("cupyx", {"backend"}),
-        ("matplotlib", {"style", "plots", "reasons", "panels"}),
+        ("matplotlib", {"style", "plots", "reasons", "panels", "heatmaps"}),
         ("requests", {"download"}),
+        ("distributed", {"cluster"}),
+        ("dask", {"cluster"}),
     ],
 )
 def test_a_library_is_named_in_one_file(library, allowed):

@@ -247,6 +247,7 @@ def test_a_look_at_which_all_is_well_breaks_no_rule():
         ({"signal": [[6.0, 50.0]]}, [["explodes"], []], []),
         ({"signal": [[1.0, 0.09]]}, [[], ["fades"]], []),
         ({"gradient": [[0.009, 0.4]]}, [["fades"], []], []),  # the sums over units are 0.072 and 0.8
+        ({"gradient": [[0.03, 0.4]]}, [[], []], []),  # 0.24 and 0.8
         ({"distinct": [[3, 2]]}, [["symmetric"], []], []),
         ({"distinct": [[8, 0]]}, [[], []], []),  # logits need not differ
         ({"silent": [[0.6, None]]}, [["dead"], []], []),
@@ -258,6 +259,12 @@ def test_a_look_at_which_all_is_well_breaks_no_rule():
 )
 def test_a_look_is_judged_by_the_rules_of_a_diagnosis(change, layers, whole):
     assert said(looks(**change)) == (layers, whole)
+
+
+def test_a_gradient_is_compared_with_that_of_the_layer_after():
+    three = {"signal": [[1.0, 1.0, 1.0]], "gradient": [[25.0, 5.0, 1.0]], "distinct": [[2, 2, 2]], "usual": [None] * 3}
+    three |= {"silent": [[None] * 3], "saturation": [[None] * 3], "units": [2, 2, 2]}
+    assert said(looks(**three)) == ([[], [], []], [])
 
 
 def test_the_sentence_names_the_images_that_were_looked_at():

@@ -42,7 +42,9 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph. `kind`: "lead", "answer", "warning" or "small"; `code` in the text stands between backticks."""
+    """A paragraph, with `code` between backticks. `kind`: "lead", "answer", "warning", "small", or "live", where a
+    script runs.
+    """
 
     text: str
     kind: str = ""

@@ -251,10 +251,9 @@ def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: i
     if not walks:
         return []
     words = (
-        "Choose a start and step through its training. What goes forward: the outputs of each layer, before the "
-        "activation. What comes back: the gradients of the loss there. Both should keep their size from layer to "
-        "layer; where they grow or fade, the first layers learn wildly or not at all. And units that do not differ "
-        "count as one."
+        "What goes forward in a network: the outputs of each layer, here before the activation. What comes back: the "
+        "gradients of the loss there. Both should keep their size from layer to layer; where they grow or fade, the "
+        "first layers learn wildly or not at all. And units that do not differ count as one."
     )
     if len(walks) < len(arms):
         words += f" There is room for {len(walks)} of the {len(arms)} starts here; results.json has all."
@@ -265,7 +264,8 @@ def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: i
         f"What the rules say of each start, by step: seed {seeds[0]}, {LOOKED_AT} validation images. The rules are "
         "made to judge a start: learning makes signals larger, so that a network that has learned may break one too"
     )
-    return [Section("Why", [Words(words), steps, Table(steps.table(), caption)], "why-section")]
+    choose = Words("Choose a start and step through its training.", "live")
+    return [Section("Why", [Words(words), choose, steps, Table(steps.table(), caption)], "why-section")]
 
 
 def _foot(found: Mapping[str, Any]) -> list[Part]:

@@ -229,12 +229,18 @@ function chart(figure, content) {
       ],
       legend: { show: false },
       cursor: { drag: { x: false, y: false, setScale: false }, points: { size: 7, show: true } },
-      hooks: { setCursor: [() => u && read(u.cursor.idx, false)], drawAxes: [(self) => levels(self, false)], draw: [(self) => levels(self, true)] },
+      hooks: { setCursor: [(self) => self === u && self.cursor.left >= 0 && read(self.cursor.idx, false)], drawAxes: [(self) => levels(self, false)], draw: [(self) => levels(self, true)] },
     };
     if (u) u.destroy();
     u = null;
     u = new uPlot(options, columns, plot);
     read(state.at, false);
+    if (state.at !== null) point(state.at);
+  }
+
+  /** Put the cursor on the j-th point. */
+  function point(j) {
+    u.setCursor({ left: u.valToPos(batches()[j], "x"), top: u.over.clientHeight / 2 }, false);
   }
 
   /** The lines of the levels, which lie below the curves, or with `names` what they are called, which lies above. */
@@ -298,7 +304,7 @@ function chart(figure, content) {
     if (!(event.key in moves) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const j = Math.max(0, Math.min(end, moves[event.key]));
-    u.setCursor({ left: u.valToPos(batches()[j], "x"), top: u.over.clientHeight / 2 }, false);
+    point(j);
     read(j, true);
   });
 
