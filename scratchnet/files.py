@@ -20,7 +20,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     If the block raises an exception, the temporary file is removed and `path` stays as it was. The replacement is one
     atomic step: `path` is always either the old file or the complete new one. If two processes write the same path,
-    the last one wins and their content is never mixed.
+    the last one wins and their content is never mixed. An OSError that names no file, as that of a full disk does not,
+    is raised with the name of this one.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -33,6 +34,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

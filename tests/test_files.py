@@ -37,6 +37,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_disk_that_is_full_in_the_middle_of_a_file_is_an_error_with_its_name(tmp_path):
+    """In a process of its own, which may not write more than 1000 bytes to a file."""
+    (tmp_path / "a.txt").write_text("old")
+    code = (
+        "import resource, sys; from scratchnet.files import replacing\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "with replacing(sys.argv[1]) as temporary: temporary.write_bytes(bytes(5000))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == f"OSError: [Errno 27] File too large: '{tmp_path / 'a.txt'}'"
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
 def test_a_new_file_has_the_permissions_of_any_other(tmp_path):
     with replacing(tmp_path / "a") as temporary:
         temporary.write_text("x")
