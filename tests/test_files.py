@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT
 
-from scratchnet.files import Owned, must_be_writable, owning, replacing, set_aside
+from scratchnet.files import Owned, clear, must_be_writable, owning, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -118,6 +119,36 @@ def test_a_lock_dies_with_its_run_and_what_was_half_written_is_removed(tmp_path,
     with owning(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {".hidden", ".lock"}
     assert {path.name for path in tmp_path.iterdir()} == {".hidden"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no file that is open, so none is locked")
+def test_what_a_killed_process_left_half_written_is_cleared_and_what_a_living_one_writes_is_not(tmp_path, another_run):
+    (tmp_path / ".hidden").write_text("the reader's own")
+    with replacing(tmp_path / "mine") as temporary:
+        temporary.write_text("new")
+        clear(tmp_path)
+        assert len(list(tmp_path.glob(".*.tmp"))) == 2
+        another_run.kill()
+        another_run.wait()
+        clear(tmp_path)
+        assert list(tmp_path.glob(".*.tmp")) == [temporary]
+    assert (tmp_path / "mine").read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="see above")
+def test_no_file_is_lost_while_another_process_clears_all_the_time(tmp_path):
+    clearing = (
+        "import sys; from pathlib import Path; from scratchnet.files import clear\nwhile True: clear(Path(sys.argv[1]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", clearing, tmp_path], cwd=ROOT) as process:
+        try:
+            deadline = time.monotonic() + 1.5
+            while time.monotonic() < deadline:
+                with replacing(tmp_path / "a") as temporary:
+                    temporary.write_text("new")
+        finally:
+            process.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGSTOP")
