@@ -84,9 +84,11 @@ def main() -> int:
     place.mkdir(parents=True, exist_ok=True)
     dataset = load().name
     with mirror(at_hand()) as address:
+        if not address:
+            cli.complain("without download: the four files of Fashion-MNIST are not on this machine")
         chosen = victims(dataset, place, address)
         outcomes = tormented(jobs(args, chosen), place, args.seed, args.jobs)
-    printed = cli.say(table(outcomes, address))
+    printed = cli.say(table(outcomes))
     failed = [outcome for outcome in outcomes if outcome.faults]
     if not failed and args.out is None:
         shutil.rmtree(place)
@@ -154,7 +156,7 @@ def told(job: Job, fault: str, place: Path, seed: int) -> str:
     return f"{place / names}: {fault}; again: torture.py {again}"
 
 
-def table(outcomes: Sequence[Outcome], mirror: str) -> str:
+def table(outcomes: Sequence[Outcome]) -> str:
     """How many were tried and survived, a row for each torment and victim."""
     tried, survived = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     skipped: dict[tuple[str, str], str] = {}
@@ -166,8 +168,6 @@ def table(outcomes: Sequence[Outcome], mirror: str) -> str:
             skipped[name] = f"skipped: {reason}"
     rows = [[*name, str(tried[name]), str(survived[name]), skipped.get(name, "")] for name in sorted(tried, key=_order)]
     rows.append(["all", "", str(sum(tried.values())), str(sum(survived.values())), ""])
-    if not mirror:
-        rows.append(["kill", "download", "0", "0", "skipped: the files of Fashion-MNIST are not on this machine"])
     head = ["torment", "victim", "tried", "survived", ""]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 

@@ -4,12 +4,14 @@ import signal
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 if sys.platform == "win32":
     pytest.skip("sends signals", allow_module_level=True)
 sys.path.insert(0, str(ROOT / "scripts"))  # as a script has it
+import torments.victim
 import torture
 from torments import judge
 from torments.torments import TORMENTS, WHO, Trial
@@ -65,7 +67,7 @@ def test_a_careful_script_survives_kills_and_leaves_nothing(tmp_path):
     careful = victim(tmp_path, CAREFUL)
     outcomes = torture.tormented([torture.Job("kill", careful, i) for i in range(6)], tmp_path, 0, 2)
     assert [outcome.faults for outcome in outcomes] == [[]] * 6
-    assert torture.table(outcomes, "http://…").splitlines()[2] == "| kill | compare | 6 | 6 |  |"
+    assert torture.table(outcomes).splitlines()[2] == "| kill | compare | 6 | 6 |  |"
     assert {path.name for path in tmp_path.iterdir()} == {"script.py", "undisturbed-compare"}
 
 
@@ -87,6 +89,15 @@ def test_a_file_in_the_cache_that_is_not_the_published_one_is_noticed(tmp_path, 
     trial = Trial(victim(tmp_path, half), tmp_path / "trial", calm, None, had)
     faults = list(trial.ends_well(trial.run("run")))
     assert "the next run: train-labels-idx1-ubyte.gz is not the published file" in faults
+
+
+def test_a_run_that_does_not_end_is_noticed_and_killed(tmp_path, calm, monkeypatch):
+    monkeypatch.setattr(torments.victim, "LONGEST", 0.5)
+    slow = victim(tmp_path, CAREFUL.replace("time.sleep(0.1)", "time.sleep(60)"))
+    had = judge.earlier(slow, calm, tmp_path / "trial" / "out")
+    faults = list(TORMENTS["clock-jump"](Trial(slow, tmp_path / "trial", calm, np.random.default_rng(0), had)))
+    assert faults[0] == f"the next run: exit code -{signal.SIGKILL:d}"
+    assert [fault for fault in faults if fault.startswith("the next run: it had not ended after")]
 
 
 def test_an_exit_code_that_no_signal_explains_is_noticed(tmp_path, calm):

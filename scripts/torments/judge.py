@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scratchnet.data.fashion_mnist import FILES
-from torments.victim import MARK, ROOT, Run, Undisturbed, Victim
+from torments.victim import LONGEST, MARK, ROOT, Run, Undisturbed, Victim
 
 GONE = 5.0  # seconds after the end of a run in which its other processes may end
 PUBLISHED = {file.name: file.sha256 for file in FILES} | {file.idx_name: file.idx_sha256 for file in FILES}
@@ -57,6 +57,8 @@ def after_next(run: Run, had: dict[str, str], undisturbed: Undisturbed) -> Itera
 
 
 def _at_any_time(run: Run, had: dict[str, str]) -> Iterator[str]:
+    if run.hung:
+        yield f"it had not ended after {LONGEST:.0f} seconds"
     if left := run.left(GONE):
         yield f"processes are left: {left}"
     there = files(run.folder)
@@ -86,4 +88,4 @@ def traceback(text: str) -> bool:
 
     Ctrl-C before the first line of a script, while Python itself starts, is nothing that a script can do about.
     """
-    return "Traceback" in text and (str(ROOT) in text or "site-packages" in text or "it has not ended" in text)
+    return "Traceback" in text and (str(ROOT) in text or "site-packages" in text)

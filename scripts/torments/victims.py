@@ -37,7 +37,7 @@ def victims(dataset: str, folder: Path, mirror: str) -> list[Victim]:
         ["-c", FETCH],
         printed,
         keep="fashion-mnist/t10k-labels*",
-        environment={"SCRATCHNET_DATA": "FOLDER", "SCRATCHNET_MIRROR": mirror},
+        environment={"SCRATCHNET_DATA": "FOLDER", "SCRATCHNET_MIRROR": mirror, "NO_PROXY": "127.0.0.1"},
     )
     return [
         *([download] if mirror else []),
