@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 
 import pytest
 from conftest import ROOT
@@ -136,19 +136,20 @@ def test_what_a_killed_process_left_half_written_is_cleared_and_what_a_living_on
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="see above")
-def test_no_file_is_lost_while_another_process_clears_all_the_time(tmp_path):
-    clearing = (
-        "import sys; from pathlib import Path; from scratchnet.files import clear\nwhile True: clear(Path(sys.argv[1]))"
-    )
-    with subprocess.Popen([sys.executable, "-c", clearing, tmp_path], cwd=ROOT) as process:
-        try:
-            deadline = time.monotonic() + 1.5
-            while time.monotonic() < deadline:
-                with replacing(tmp_path / "a") as temporary:
-                    temporary.write_text("new")
-        finally:
-            process.kill()
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+def test_a_file_that_is_cleared_before_it_could_be_locked_is_made_anew(tmp_path, monkeypatch):
+    make, made = tempfile.mkstemp, []
+
+    def cleared_at_once(**where):
+        made.append(make(**where))
+        if len(made) == 1:
+            clear(tmp_path)
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkstemp", cleared_at_once)
+    with replacing(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+    assert len(made) == 2
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "new"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGSTOP")
