@@ -157,7 +157,7 @@ def told(job: Job, fault: str, place: Path, seed: int) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """How many were tried and survived, a row for each torment and victim."""
+    """How many were tried and survived, in Markdown: a row for each torment and victim, with its command."""
     tried, survived = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     skipped: dict[tuple[str, str], str] = {}
     for job, faults, reason in outcomes:
@@ -166,9 +166,12 @@ def table(outcomes: Sequence[Outcome]) -> str:
         survived[name] += not (reason or faults)
         if reason:
             skipped[name] = f"skipped: {reason}"
-    rows = [[*name, str(tried[name]), str(survived[name]), skipped.get(name, "")] for name in sorted(tried, key=_order)]
+    rows = []
+    for name in sorted(tried, key=_order):
+        command = f"`python scripts/torture.py --only {','.join(name)}`"
+        rows.append([*name, str(tried[name]), str(survived[name]), skipped.get(name, command)])
     rows.append(["all", "", str(sum(tried.values())), str(sum(survived.values())), ""])
-    head = ["torment", "victim", "tried", "survived", ""]
+    head = ["torment", "victim", "tried", "survived", "command"]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 

@@ -41,19 +41,19 @@ def after_torment(run: Run, had: dict[str, str], codes: set[int]) -> Iterator[st
     yield from _at_any_time(run, had)
 
 
-def after_next(run: Run, had: dict[str, str], undisturbed: Undisturbed) -> Iterator[str]:
-    """What is wrong after the same command has been run once more, to its end."""
+def after_all(run: Run, had: dict[str, str], undisturbed: Undisturbed) -> Iterator[str]:
+    """What is wrong after a run that has to end as if nothing had happened, now or before."""
     if run.process.returncode != run.victim.code:
-        yield f"the next run: exit code {run.process.returncode}"
+        yield f"exit code {run.process.returncode}"
     elif (found := run.victim.numbers(run)) != undisturbed.numbers:
-        yield f"the next run: other numbers ({found[:16]}… instead of {undisturbed.numbers[:16]}…)"
+        yield f"other numbers ({found[:16]}… instead of {undisturbed.numbers[:16]}…)"
     if "is not used" in run.stderr.read_text():
-        yield "the next run: does not go on with what was finished"
+        yield "it does not go on with what was finished"
     allowed = undisturbed.names | {"notes.txt"}
     for name in files(run.folder):
         if name not in allowed and not name.startswith("earlier/") and ".damaged-" not in name:
-            yield f"the next run: leaves {name}"
-    yield from (f"the next run: {fault}" for fault in _at_any_time(run, had))
+            yield f"it leaves {name}"
+    yield from _at_any_time(run, had)
 
 
 def _at_any_time(run: Run, had: dict[str, str]) -> Iterator[str]:
