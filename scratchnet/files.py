@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # another process has the lock
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -20,12 +22,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     If the block raises an exception, the temporary file is removed and `path` stays as it was. The replacement is one
     atomic step: `path` is always either the old file or the complete new one. If two processes write the same path,
-    the last one wins and their content is never mixed.
+    the last one wins and their content is never mixed. An OSError that names no file, as that of a full disk does not,
+    is raised with the name of this one.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    file, temporary = _temporary(path)
     try:
         yield temporary
         # mkstemp makes files private; give the result the usual permissions of a new file
@@ -33,8 +34,39 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
+        file.close()
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> tuple[IO[str], Path]:
+    """A new file beside `path`. It is locked where files can be, so that `clear` does not take it for a leftover."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        file = open(handle, "w", encoding="utf-8")  # noqa: SIM115
+        if sys.platform == "win32":  # which renames no open file
+            file.close()
+            return file, Path(name)
+        try:
+            _lock(file)
+            mine = os.path.exists(name)
+        except OSError as error:
+            mine = error.errno not in TAKEN  # this file system has no locks
+        if mine:
+            return file, Path(name)
+        file.close()  # `clear` was faster
+
+
+def clear(folder: Path) -> None:
+    """Remove what killed processes have left half written in `folder`, in which others may be writing meanwhile."""
+    for left in folder.glob(".*.tmp") if sys.platform != "win32" else ():
+        with suppress(OSError), open(left, "r+", encoding="utf-8") as file:
+            _lock(file)
+            left.unlink()
 
 
 def must_be_writable(folder: Path) -> None:
@@ -79,7 +111,7 @@ def _locked(path: Path) -> Iterator[IO[str]]:
             try:
                 _lock(file)
             except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                if error.errno in TAKEN:
                     file.seek(0)
                     owner = f"another run (process {file.read() or 'unknown'})"
                     raise Owned(f"{owner} owns {path.parent}: wait until it has ended, or give another --out") from None

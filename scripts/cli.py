@@ -18,6 +18,7 @@ sys.excepthook = _interrupted  # before the imports that take long
 os.environ["MPLBACKEND"] = "agg"  # scripts open no window; matplotlib refuses a senseless one, after the training
 
 import argparse
+import errno
 import io
 import math
 import re
@@ -43,6 +44,8 @@ from scratchnet.lab.journal import Execute
 
 # What a user can cause, and what one sentence can explain.
 EXPECTED = (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError)
+
+FULL = ("ENOSPC", "EDQUOT", "EFBIG")  # no room, or no more for this user or this file
 
 # Seconds after SIGTERM or SIGHUP in which another one is ignored, so that what is finished can be saved.
 SAVING = 5.0
@@ -314,12 +317,19 @@ def run(main: Callable[[], int]) -> None:
         complain(error)
         code = 2
     except EXPECTED as error:
-        complain(str(error) or type(error).__name__)
+        complain(_explained(error))
         code = 1
     if refused := _refused():
         complain(f"standard output cannot be written ({refused.strerror})")
         code = code or 1
     sys.exit(code)
+
+
+def _explained(error: BaseException) -> str:
+    """What has failed, and what to do where the disk is full."""
+    if isinstance(error, OSError) and error.filename and errno.errorcode.get(error.errno or 0) in FULL:
+        return f"{error.filename} cannot be written ({error.strerror}): free some disk space, and start again"
+    return str(error) or type(error).__name__
 
 
 def exit_code(stopped: BaseException | None) -> int:
@@ -404,3 +414,5 @@ def _signals_as_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a Ctrl-C from now on interrupts only the
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # end of the process, where it would show as a traceback

@@ -134,6 +134,11 @@ ENDINGS = [
     ("return 0", 0, ""),
     ("raise ValueError('there is no such thing')", 1, "there is no such thing"),
     ("open('/no/such/file')", 1, "[Errno 2] No such file or directory: '/no/such/file'"),
+    (
+        "raise OSError(28, 'No space left on device', 'out/a.png')",
+        1,
+        "out/a.png cannot be written (No space left on device): free some disk space, and start again",
+    ),
     ("raise MemoryError", 1, "MemoryError"),
     ("raise PartError('it does not fit')", 2, "it does not fit"),
     ("cli.parser('').parse_args(['--jobs'])", 2, "error: unrecognized arguments: --jobs"),
@@ -259,6 +264,22 @@ def test_a_second_one_does_not_stop_the_saving(script):
 def test_a_second_ctrl_c_does(script):
     code, stdout, stderr = signalled(script(WORK), [signal.SIGINT, signal.SIGINT])
     assert (code, stdout, stderr) == (130, "", "script.py: interrupted\n")
+
+
+FAREWELL = """
+class Late:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(0.5)
+
+late = Late()
+raise KeyboardInterrupt"""
+
+
+@needs_signals
+def test_ctrl_c_at_the_very_end_of_a_script_shows_no_traceback(script):
+    """A second one meets a destructor, in which Python would report the KeyboardInterrupt and go on."""
+    assert signalled(script(FAREWELL), [signal.SIGINT]) == (-signal.SIGINT, "", "script.py: interrupted\n")
 
 
 @needs_signals

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "growth.py": "test_growth",
     "variants.py": "test_your_own",
     "fuzz.py": "test_fuzz",
+    "torture.py": "test_torture",
     "check.py": "test_exercises",
     "play.py": "test_play",
 }

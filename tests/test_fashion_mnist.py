@@ -69,6 +69,16 @@ def files_in(folder):
 # --- a server that works ---
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no file that is open, so none is locked")
+def test_what_a_killed_download_left_half_written_is_removed_by_the_next_one(tmp_path, labels):
+    file, content = labels
+    (tmp_path / "fashion-mnist").mkdir()
+    (tmp_path / "fashion-mnist" / f".{file.name}.x1y2.tmp").write_bytes(content[:100])
+    with http_server({file.name: content}) as server:
+        obtain(file, tmp_path, [server.url])
+    assert files_in(tmp_path) == [f"fashion-mnist/{file.name}"]
+
+
 def test_a_file_is_downloaded_verified_and_kept(tmp_path, labels):
     file, content = labels
     with http_server({file.name: content}) as server:

@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from conftest import ROOT
 
-from scratchnet.files import Owned, must_be_writable, owning, replacing, set_aside
+from scratchnet.files import Owned, clear, must_be_writable, owning, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -35,6 +36,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
         half()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_disk_that_is_full_in_the_middle_of_a_file_is_an_error_with_its_name(tmp_path):
+    """In a process of its own, which may not write more than 1000 bytes to a file."""
+    (tmp_path / "a.txt").write_text("old")
+    code = (
+        "import resource, sys; from scratchnet.files import replacing\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "with replacing(sys.argv[1]) as temporary: temporary.write_bytes(bytes(5000))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == f"OSError: [Errno 27] File too large: '{tmp_path / 'a.txt'}'"
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
 def test_a_new_file_has_the_permissions_of_any_other(tmp_path):
@@ -104,6 +119,37 @@ def test_a_lock_dies_with_its_run_and_what_was_half_written_is_removed(tmp_path,
     with owning(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {".hidden", ".lock"}
     assert {path.name for path in tmp_path.iterdir()} == {".hidden"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no file that is open, so none is locked")
+def test_what_a_killed_process_left_half_written_is_cleared_and_what_a_living_one_writes_is_not(tmp_path, another_run):
+    (tmp_path / ".hidden").write_text("the reader's own")
+    with replacing(tmp_path / "mine") as temporary:
+        temporary.write_text("new")
+        clear(tmp_path)
+        assert len(list(tmp_path.glob(".*.tmp"))) == 2
+        another_run.kill()
+        another_run.wait()
+        clear(tmp_path)
+        assert list(tmp_path.glob(".*.tmp")) == [temporary]
+    assert (tmp_path / "mine").read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="see above")
+def test_a_file_that_is_cleared_before_it_could_be_locked_is_made_anew(tmp_path, monkeypatch):
+    make, made = tempfile.mkstemp, []
+
+    def cleared_at_once(**where):
+        made.append(make(**where))
+        if len(made) == 1:
+            clear(tmp_path)
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkstemp", cleared_at_once)
+    with replacing(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+    assert len(made) == 2
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "new"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGSTOP")

@@ -20,7 +20,7 @@ import numpy as np
 
 from scratchnet.data.download import Failure, Mirror, download, share
 from scratchnet.data.idx import GZIP_MAGIC, read_idx
-from scratchnet.files import must_be_writable, replacing
+from scratchnet.files import clear, must_be_writable, replacing
 
 CLASSES = (
     "T-shirt/top",
@@ -227,9 +227,10 @@ def _places(file: File, folder: Path) -> Iterator[Path]:
 
 
 def _prepare(folder: Path) -> None:
-    """Create `folder` and check that it is writable, so that an error is raised before the download, not after it."""
+    """Create `folder`, remove what killed downloads have left, and check that it is writable: before the download."""
     try:
         must_be_writable(folder)
+        clear(folder)
     except OSError as error:
         raise FashionMNISTUnavailable(
             f"the folder {folder} cannot be written to ({error.strerror or error}): choose another one"

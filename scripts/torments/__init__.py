@@ -1,0 +1,1 @@
+"""The parts of torture.py: what is tormented, how, and the judge."""
