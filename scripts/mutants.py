@@ -51,7 +51,7 @@ CONFIG = """
 source_paths = ["scratchnet"]
 only_mutate = ["scratchnet/{file}.py"]
 also_copy = ["README.md", "scripts", "docs"]
-pytest_add_cli_args = ["-n0", "-o", "addopts=--strict-markers", "-W", "default"]
+pytest_add_cli_args = ["-n0", "-o", "addopts=--strict-markers"]
 pytest_add_cli_args_test_selection = {tests}
 do_not_mutate_patterns = ["raise ", "f\\""]
 """
