@@ -64,7 +64,7 @@ def on_signal(layers: Sequence[dict[str, Any]]) -> str:
         return f"The mean square of the logits is {size(first)}."
     way = f"E[y²] goes from {size(first)} in layer 1 to {size(last)} at the logits"
     if last > TOTAL * first:
-        return f"{way}: the signal explodes on its way, and so does the loss."
+        return f"{way}: the signal explodes on its way."
     if last < first / TOTAL:
         return f"{way}: the signal fades, and the end hardly sees the image."
     alike = layers[-2]["correlation"]
