@@ -68,10 +68,9 @@ class Linear(Layer):
 
     params = {"W": 2, "b": 1}
 
-    def __init__(self, W: Array, b: Array, dW: Array = None, db: Array = None) -> None:
+    def __init__(self, W: Array, b: Array) -> None:
         self.W, self.b = W, b
-        self.dW = np.empty_like(W) if dW is None else dW
-        self.db = np.empty_like(b) if db is None else db
+        self.dW, self.db = np.empty_like(W), np.empty_like(b)
 
     def forward(self, X: Array, train: bool = False) -> Array:
         self.X = X

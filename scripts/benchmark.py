@@ -20,6 +20,10 @@ The parts are in speed/: begin with contest.py.
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 from speed.arms import chosen_arms

@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,10 +35,12 @@ from typing import Any
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
 from scratchnet.data.fashion_mnist import FashionMNISTUnavailable
-from scratchnet.files import cut, owning
+from scratchnet.files import Owned, cut, owning
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
+from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import INITIALIZATIONS, Arm, Settings, named
+from scratchnet.lab.journal import Execute
 
 # What a user can cause, and what one sentence can explain.
 EXPECTED = (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError)
@@ -243,12 +246,34 @@ def add_out_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_owned = ExitStack()
+def add_work_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--jobs", type=whole(1), metavar="N", help="worker processes (default: one a core)")
+    add("--dask", metavar="ADDRESS", help="the scheduler of a Dask cluster that does the work: tcp://10.0.0.1:8786")
+
+
+_held = ExitStack()  # until the script ends
 
 
 def own(folder: Path) -> None:
     """Let this script be the only one that writes to the folder, until it ends. Raises OSError: see `files.owning`."""
-    _owned.enter_context(owning(folder))
+    try:
+        _held.enter_context(owning(folder))
+    except Owned:
+        raise
+    except OSError as error:
+        raise OSError(f"no file can be written to {folder} ({error.strerror}): give another --out") from None
+
+
+def executor(args: argparse.Namespace, files: Mapping[str, bytes] | None = None) -> Execute:
+    """What does the work: worker processes or, with --dask, a cluster, to which `files` are sent: see `on_dask`."""
+    if args.dask is None:
+        return partial(anywhere, jobs=args.jobs)
+    try:
+        from scratchnet.lab.cluster import connected, on_dask
+    except ModuleNotFoundError as error:
+        raise ValueError(f'--dask needs {error.name}: python -m pip install -e ".[cluster]"') from None
+    return partial(on_dask, client=_held.enter_context(connected(args.dask)), files=files)
 
 
 def complain(message: object) -> None:
@@ -277,7 +302,7 @@ def run(main: Callable[[], int]) -> None:
         complain("the current folder has been deleted: change to another one, and start again")
         sys.exit(1)
     try:
-        with _signals_as_ctrl_c(), _owned:
+        with _signals_as_ctrl_c(), _held:
             try:
                 code = main()
             except SystemExit as exit:  # argparse: --help or wrong usage

@@ -2,7 +2,7 @@
 
 python scripts/compare.py                              all five, on Fashion-MNIST
 python scripts/compare.py zeros-vs-ones                one of them
-python scripts/compare.py --quick                      a look in a few seconds, at a tenth of the data
+python scripts/compare.py --quick                      a look in some fifteen seconds: a third of the images, one epoch
 python scripts/compare.py --arms he_normal,lsuv        other initializations: see --list
 python scripts/compare.py --repeat results/results.json  the same run again: does it come out the same?
 python scripts/compare.py --activation tanh --hidden 100x20 --arms lecun_normal,orthogonal:gain=1.1,my.py:mine
@@ -23,6 +23,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 import numpy as np
@@ -79,7 +81,7 @@ def arguments() -> argparse.Namespace:
         help="each arm at its own best of these, chosen for each seed on a part of its training images",
     )
     add("--first-batches", type=cli.whole(1), default=100, metavar="N", help="batches in a figure (default 100)")
-    add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
+    cli.add_work_options(parser)
     add(
         "--quick",
         action="store_true",
@@ -99,6 +101,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"--arms makes a comparison of its own: leave out {' '.join(args.comparisons)}, or --arms")
     if args.learning_rates and args.learning_rate:
         parser.error("--learning-rate is one rate for all arms: leave it out, or --learning-rates")
+    if args.dask and args.device != "cpu":
+        parser.error("--dask trains on the processors of a cluster: leave it out, or --device")
     try:
         args.arms = None if args.arms is None else cli.arms(args.arms)
     except parts.PartError as error:
@@ -109,7 +113,7 @@ def arguments() -> argparse.Namespace:
 
 def again(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
     """The arguments of the run whose results.json `--repeat` names, to be made in its folder, into one of its own."""
-    free = {"repeat", "out", "jobs", "data_dir", "command", "then"}
+    free = {"repeat", "out", "jobs", "dask", "data_dir", "command", "then"}
     default = parser.parse_args([])
     for name, value in vars(default).items():
         if name not in free and getattr(args, name) != value:
@@ -123,7 +127,7 @@ def again(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse
         os.chdir(then["folder"])  # where its FILE.py were found
     resolved = ["--dataset", then["dataset"]["name"], "--device", then["settings"]["device"]]
     repeated = parser.parse_args([*then["command"][1:], *resolved])
-    repeated.out, repeated.data_dir, repeated.jobs = out, data_dir, args.jobs
+    repeated.out, repeated.data_dir, repeated.jobs, repeated.dask = out, data_dir, args.jobs, args.dask
     repeated.command, repeated.then = then["command"], then
     return repeated
 
@@ -151,15 +155,16 @@ def main() -> int:
     seeds, choice = range(args.seeds), None
     run = [[comparison.key for comparison in chosen], arms, seeds, settings, args.learning_rates]
     journal = Journal(args.out / JOURNAL, dataset, run, cli.complain)
+    how: Any = {"jobs": args.jobs, "journal": journal, "execute": cli.executor(args) if args.dask else None}
     if args.learning_rates:
         try:
-            choice = choose(arms, dataset, settings, args.learning_rates, seeds=seeds, jobs=args.jobs, journal=journal)
+            choice = choose(arms, dataset, settings, args.learning_rates, seeds=seeds, **how)
         except Unfinished as stopped:
             cli.complain(f"{stopped}; the learning rates were still being chosen: the same command goes on with that")
             return cli.exit_code(stopped.__cause__) if stopped.interrupted else 1
         arms = [choice.applied(arm) for arm in arms]
     try:
-        finished = compare(arms, dataset, settings, seeds=seeds, jobs=args.jobs, journal=journal)
+        finished = compare(arms, dataset, settings, seeds=seeds, **how)
     except Unfinished as stopped:
         # only seeds that every arm has: pairs need both, and no arm may look better for having fewer
         whole = [s for s in range(args.seeds) if sum(run.seed == s for run in stopped.runs) == len(arms)]

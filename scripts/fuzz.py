@@ -16,6 +16,7 @@ import gzip
 import io
 import multiprocessing
 import struct
+import sys
 import tracemalloc
 import warnings
 from collections import Counter
@@ -23,6 +24,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 import numpy as np

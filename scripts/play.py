@@ -12,8 +12,12 @@ with session.py. docs/play.md has five things to try.
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 import webbrowser
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 from playground.server import Playground
@@ -40,13 +44,13 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    dataset = load(args.dataset, args.data_dir)
     try:
-        server = Playground(dataset, args.port)
+        server = Playground(args.port)
     except OSError as error:
         cli.complain(f"port {args.port} cannot be used ({error.strerror}): give another --port, or none for a free one")
         return 1
     with server, threadpool_limits(1, user_api="blas"):  # one thread, as in a comparison: the same bits
+        server.dataset = load(args.dataset, args.data_dir)
         if not cli.say(server.address):
             return 1
         cli.complain("the playground is at this address until you press Ctrl-C")

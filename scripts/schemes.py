@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 import numpy as np

@@ -19,11 +19,13 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
+
 import cli
 
 from scratchnet.data import Dataset, load
 from scratchnet.files import replacing, set_aside
-from scratchnet.lab.journal import Journal
+from scratchnet.lab.journal import Execute, Journal
 from scratchnet.lab.studies import NAMES, study
 from scratchnet.lab.study import Laboratory, Study
 from scratchnet.lab.work import Failed, WorkerDied
@@ -38,7 +40,7 @@ def arguments() -> argparse.Namespace:
     add("--all", action="store_true", help="all studies")
     add("--list", action="store_true", help="list the studies and their claims, and stop")
     add("--quick", action="store_true", help="a look: fewer seeds, depths and steps")
-    add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
+    cli.add_work_options(parser)
     cli.add_data_options(parser)
     cli.add_out_option(parser)
     args = parser.parse_args()
@@ -63,11 +65,12 @@ def main() -> int:
         return 0 if cli.say(findings.table([["study", "what it asks"], *rows])) else 1
     cli.own(args.out)
     dataset = load(args.dataset, args.data_dir)
+    execute = cli.executor(args)
     journal = Journal(args.out / "study-journal.txt", dataset, [args.studies, args.quick], cli.complain)
     printed = True
     for i, name in enumerate(args.studies):
         try:
-            printed = one(study(name), dataset, args, journal, first=i == 0) and printed
+            printed = one(study(name), dataset, args, journal, execute, first=i == 0) and printed
         except (Failed, WorkerDied) as error:
             cli.complain(f"{name}: {error}")
             return 1
@@ -89,7 +92,9 @@ def write_index(folder: Path) -> None:
     page.write(folder / "report.html", accounts.studies([study(name) for name in names], records, pictures))
 
 
-def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Journal, *, first: bool) -> bool:
+def one(
+    chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Journal, execute: Execute, *, first: bool
+) -> bool:
     """Run one study; save what it found, then print it. False where standard output could not take it.
 
     What it has measured is in the journal: it is not lost if the rule, the figure or the disk fails.
@@ -105,7 +110,7 @@ def one(chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Jour
             bar.total = (bar.total or 0) + count
             bar.refresh()
 
-        laboratory = Laboratory(dataset, jobs=args.jobs, expect=expect, done=bar.update, journal=journal)
+        laboratory = Laboratory(dataset, expect=expect, done=bar.update, journal=journal, execute=execute)
         numbers = chosen.measure(laboratory, **(chosen.quick if args.quick else {}))
     seconds, used = time.monotonic() - began, sum(os.times()[:4]) - used
     finding = chosen.judge(numbers)

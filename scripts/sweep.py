@@ -15,9 +15,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ import cli
 import numpy as np
 
 from scratchnet.data import Dataset, load
-from scratchnet.lab.executors import anywhere
 from scratchnet.lab.grid import CELL, Cell, Grid, GridError, absolute, read
 from scratchnet.lab.journal import Execute, Journal
 from scratchnet.lab.sweep import across, check, summary, sweep, units
@@ -43,8 +39,7 @@ def arguments() -> argparse.Namespace:
     add("--count", action="store_true", help="say how many runs the grid has, and stop")
     add("--yes", action="store_true", help=f"train more than {MANY:,} runs")
     add("--map", type=_axes, action="append", metavar="X,Y", help="axes of a heat map, several times for several maps")
-    add("--dask", metavar="ADDRESS", help="the scheduler of a Dask cluster, such as tcp://10.0.0.1:8786")
-    add("--jobs", type=cli.whole(1), metavar="N", help="worker processes (default: one a core)")
+    cli.add_work_options(parser)
     cli.add_data_options(parser)
     add("--out", type=Path, metavar="FOLDER", help="folder for the results (default results/GRID)")
     return parser.parse_args()
@@ -68,8 +63,8 @@ def main() -> int:
         return 2
     if args.count:
         return count(grid, load(args.dataset, args.data_dir))
-    with on_cluster(args.dask, grid) if args.dask else nullcontext(partial(anywhere, jobs=args.jobs)) as execute:
-        return train(grid, execute, args)
+    files = {digest: absolute(name, grid.folder).read_bytes() for name, digest in grid.files().items()}
+    return train(grid, cli.executor(args, files), args)
 
 
 def count(grid: Grid, dataset: Dataset) -> int:
@@ -95,18 +90,6 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     journal = Journal(out / JOURNAL, dataset, identity, cli.complain)
     results = sweep(grid, cells, dataset, execute=execute, journal=journal)
     return 0 if show(out, grid, cells, results, dataset, args, time.monotonic() - began) else 1
-
-
-@contextmanager
-def on_cluster(address: str, grid: Grid) -> Iterator[Execute]:
-    """What does the work on the Dask cluster whose scheduler is at `address`."""
-    try:
-        from scratchnet.lab.cluster import connected, on_dask
-    except ModuleNotFoundError as error:
-        raise GridError(f'--dask needs {error.name}: python -m pip install -e ".[cluster]"') from None
-    files = {digest: absolute(name, grid.folder).read_bytes() for name, digest in grid.files().items()}
-    with connected(address) as client:
-        yield partial(on_dask, client=client, files=files)
 
 
 def same_grid(out: Path, grid: Grid, dataset: Dataset) -> None:

@@ -17,7 +17,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
 import cli
 import numpy as np
@@ -29,7 +32,8 @@ from scratchnet.files import replacing, set_aside
 from scratchnet.init.schemes import Shape, fan_in
 from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import Diagnosis, diagnose
-from scratchnet.lab.experiment import Arm, Settings, rehearse, stream
+from scratchnet.lab.experiment import Arm, Settings, stream
+from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.trajectory import Trajectory, follow, stack, steps_up_to
 from scratchnet.report import accounts, page
 from scratchnet.report.diagnoses import EXPLANATION, reasons, record, table, whole

@@ -23,6 +23,7 @@ def _signatures(**texts):
 
 # NumPy's functions that may be given an array of a GPU (NEP 18), with CuPy's signatures.
 FUNCTIONS = _signatures(
+    allclose="a, b, rtol=1e-05, atol=1e-08, equal_nan=False",
     arange="start, stop=None, step=1, dtype=None",
     array_equal="a1, a2, equal_nan=False",
     broadcast_to="array, shape",

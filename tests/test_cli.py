@@ -443,6 +443,14 @@ def test_a_current_folder_that_is_gone_is_told(tmp_path):
 
 
 @needs_bash
+def test_every_script_finds_its_neighbours_where_python_does_not_look_for_them(python):
+    scripts = [path for path in (ROOT / "scripts").glob("*.py") if "\nimport cli\n" in path.read_text("utf-8")]
+    assert len(scripts) > 10
+    for path in scripts:
+        assert "\nsys.path.insert(0, str(Path(__file__).parent))" in path.read_text("utf-8").split("\nimport cli\n")[0]
+    assert python(COMPARE, "--list", PYTHONSAFEPATH="1").returncode == 0
+
+
 def test_neither_tex_nor_a_window_is_asked_for(tmp_path, small_run):
     """A matplotlibrc and an MPLBACKEND that would fail after the training."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")

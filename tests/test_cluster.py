@@ -7,15 +7,20 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import numpy as np
 import pytest
+from comparing import same
 from conftest import ROOT
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install -e '.[cluster]'")
 
 from scratchnet.data import Dataset
 from scratchnet.lab import cluster
+from scratchnet.lab.comparison import compare
+from scratchnet.lab.experiment import Settings, named
+from scratchnet.lab.study import Laboratory
 
 GRID = """
 scheme = ["he_normal", "my.py:mine"]
@@ -133,17 +138,23 @@ def test_what_a_worker_is_given_and_what_it_says(scheduler, tmp_path, rng, monke
         pass
     monkeypatch.setattr(cluster, "CONNECT", 30.0)
     (tmp_path / "test_cluster.py").write_bytes((ROOT / "tests/test_cluster.py").read_bytes())
-    (tmp_path / "conftest.py").write_bytes((ROOT / "tests/conftest.py").read_bytes())
+    for name in ("conftest.py", "comparing.py"):
+        (tmp_path / name).write_bytes((ROOT / "tests" / name).read_bytes())
     worker(stack, address, tmp_path)
     images = rng.integers(0, 256, size=(50, 784)).astype(np.float32) / 255
-    labels = np.arange(50).astype(np.uint8)
+    labels = (np.arange(50) % 10).astype(np.uint8)
     dataset = Dataset("noise", images, labels, images[:0], labels[:0])
 
     def done(*specs, **more):
         return dict(cluster.on_dask(work, specs, dataset, lambda n: None, client, **more))
 
     with cluster.connected(address) as client:
-        assert done("a", "b") == {i: [float(images.sum()), 1225, "float32", [1]] for i in (0, 1)}
+        on_dask, few = partial(cluster.on_dask, client=client), dataset.first(50)
+        settings, arms = Settings(sizes=(784, 8, 10), epochs=1, batch_size=10), [named("he_normal"), named("lsuv")]
+        there = compare(arms, few, settings, seeds=[0, 1], execute=on_dask)
+        assert all(same(a, b) for a, b in zip(there, compare(arms, few, settings, seeds=[0, 1], jobs=1), strict=True))
+        assert Laboratory(few, execute=on_dask).each(work, ["a"]) == [[float(images.sum()), 225, "float32", [1]]]
+        assert done("a", "b") == {i: [float(images.sum()), 225, "float32", [1]] for i in (0, 1)}
         with pytest.raises(cluster.Failed, match="no such thing"):
             done("a", "fail")
         with monkeypatch.context() as patch:

@@ -237,13 +237,13 @@ def test_a_killed_worker_costs_its_own_unit_which_is_trained_again(dataset, monk
     """The kernel's out-of-memory killer does that: the numbers are those of a comparison without it."""
     anywhere, training, before = comparison.anywhere, threading.Event(), set(children())
 
-    def watched(work, specs, dataset, tick, jobs, journal):
+    def watched(work, specs, dataset, tick, **jobs):
         def told(steps):
             tick(steps)
             if steps:
                 training.set()
 
-        return anywhere(work, specs, dataset, told, jobs, journal)
+        return anywhere(work, specs, dataset, told, **jobs)
 
     def kill_a_worker():
         assert training.wait(120)
@@ -290,8 +290,8 @@ def test_an_interruption_at_any_moment_keeps_what_was_finished_and_never_hangs(d
 
     anywhere = comparison.anywhere
 
-    def watched(*given):
-        for i, runs in anywhere(*given):
+    def watched(*given, **jobs):
+        for i, runs in anywhere(*given, **jobs):
             finished.extend(runs)
             yield i, runs
 

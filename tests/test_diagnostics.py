@@ -41,6 +41,7 @@ from scratchnet.lab.parts import ACTIVATIONS
 from scratchnet.layers import GELU, Identity, Layer, LeakyReLU, Linear, PReLU, ReLU, Sigmoid, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
+from scratchnet.normalization import LayerNorm
 
 STACK = (2, 3)  # replica axes
 
@@ -111,6 +112,29 @@ def test_sizes_are_moments_of_all_entries(rng):
     assert np.isinf(ratio(Y, 0 * Y)).all()
 
 
+def test_quantiles_are_the_median_the_quarters_and_one_in_a_hundred_on_either_side_by_default(rng):
+    Y = rng.normal(size=(*STACK, 20, 5))
+    np.testing.assert_array_equal(quantiles(Y), np.quantile(Y, [0.01, 0.25, 0.5, 0.75, 0.99], axis=(-2, -1)))
+
+
+def test_sums_of_many_or_of_large_numbers_in_float32_are_taken_in_float64(rng):
+    Y = rng.normal(size=(4, 3)).astype(np.float32)
+    assert mean_size(Y).dtype == correlation(Y).dtype == largest_cosine(Y).dtype == np.float64
+    huge = Y * np.float32(1e25)  # whose squares no float32 can hold
+    assert correlation(huge) == pytest.approx(correlation(Y))
+    assert largest_cosine(huge) == pytest.approx(largest_cosine(Y))
+
+
+def test_nothing_is_dropped_from_outputs_unless_it_is_asked_for(rng):
+    network, X = mlp([4, 50, 3], dropout=0.5, rng=rng), rng.normal(size=(6, 4))
+    network.theta[...] = 1
+    dropped = network.layers[2].backward
+    outputs(network, X)
+    assert dropped(np.ones((6, 50))).all()
+    outputs(network, X, train=True)
+    assert not dropped(np.ones((6, 50))).all()
+
+
 def test_a_histogram_counts_every_entry_once(rng):
     Y = rng.normal(size=(2, 30, 4))
     edges = np.array([-1.0, 0.0, 0.5, 1.0])
@@ -129,6 +153,7 @@ def test_a_correlation_is_the_mean_over_all_pairs_of_different_examples(rng):
     np.testing.assert_allclose(correlation(Y), expected, atol=1e-12)
     assert correlation(np.array([[1.0, 0], [0, 0], [1, 1]])) == pytest.approx(math.sqrt(0.5))
     assert np.isnan(correlation(np.zeros((5, 3))))
+    assert np.isnan(correlation(rng.normal(size=(50, 1, 5)))).all()  # one has nothing to be like
 
 
 # --- what the activation lets through ---------------------------------------------------------------------------------
@@ -201,7 +226,22 @@ def test_a_layer_that_mixes_units_is_not_elementwise(rng):
         def forward(self, X, train=False):
             return np.exp(X) / np.exp(X).sum(axis=-1, keepdims=True)
 
-    assert not elementwise(Softmax(), rng.normal(size=(5, 3)))
+    Y = rng.normal(size=(5, 3))
+    assert not elementwise(Softmax(), Y)
+    assert not elementwise(LayerNorm(np.ones(3), np.zeros(3)), Y)
+    assert not elementwise(Linear(np.eye(3), np.zeros(3)), Y)
+
+
+def test_an_activation_of_a_diverged_networks_outputs_is_still_elementwise():
+    assert elementwise(Tanh(), np.array([[np.nan, 1.0], [np.inf, -2.0]]))
+
+
+def test_each_network_of_a_stack_has_its_own_saturated_outputs_also_where_its_activation_is_its_own(rng):
+    Y, slopes = rng.normal(size=(3, 40, 5)), np.array([0.001, 0.2, 30.0])  # the last has its maximum on the left
+    shares = saturation(Y, PReLU(slopes))
+    assert shares.tolist() == [saturation(y, PReLU(a)) for y, a in zip(Y, slopes, strict=True)]
+    assert shares.tolist() == [np.mean(Y[0] <= 0), 0, np.mean(Y[2] > 0)]
+    assert dead_inputs(Y, ReLU()).tolist() == [np.mean((y <= 0).all(axis=1)) for y in Y]
 
 
 # --- symmetry ---------------------------------------------------------------------------------------------------------
@@ -238,6 +278,7 @@ def test_the_largest_cosine_is_that_of_the_closest_pair(rng):
         assert largest_cosine(A)[index] == pytest.approx(best)
     assert largest_cosine(np.array([[1.0, -2, 0], [1, -2, 0]])) == pytest.approx(-1)
     assert np.isnan(largest_cosine(np.eye(1)))
+    assert np.isnan(largest_cosine(np.array([[1.0, 0.0], [2.0, 0.0]])))
 
 
 # --- the network as a map ---------------------------------------------------------------------------------------------

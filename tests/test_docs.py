@@ -41,8 +41,8 @@ ELSEWHERE = {
     "check.py": "test_exercises",
     "play.py": "test_play",
 }
-# What needs more than a folder and images: every Python at hand, or a run that came before (test_repetition).
-BY_HAND = {"versions.py", "--repeat"}
+# What needs more than a folder and images: every Python at hand, mutmut, or a run that came before (test_repetition).
+BY_HAND = {"versions.py", "mutants.py", "--repeat"}
 WITHOUT_OUT = {"against_pytorch.py", "symmetry.py", "verdict_rates.py"}
 PLACEHOLDERS = {"NAME": "born_dead", "N": "1"}
 

@@ -16,13 +16,13 @@ from scratchnet.lab.experiment import (
     bytes_of_a_network,
     initialized,
     named,
-    rehearse,
     seen_rows,
     stream,
     train_stack,
 )
 from scratchnet.lab.parts import OPTIMIZERS, PartError
-from scratchnet.layers import PReLU, Sigmoid, Tanh, states
+from scratchnet.lab.rehearsal import rehearse
+from scratchnet.layers import PReLU, Tanh, states
 from scratchnet.network import Network, mlp
 from scratchnet.normalization import BatchNorm, LayerNorm
 from scratchnet.optim import SGD
@@ -150,25 +150,6 @@ def test_the_state_that_a_preparation_leaves_is_where_training_starts(dataset):
     assert runs[0].validation_loss != runs[1].validation_loss
 
 
-def test_batchnorm_with_batches_of_one_is_refused_before_training(dataset):
-    settings = dataclasses.replace(SETTINGS, normalization=BatchNorm, batch_size=1)
-    with pytest.raises(PartError, match="BatchNorm passes no gradient on from a batch of one example: give a larger"):
-        rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], settings)
-    rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], dataclasses.replace(settings, batch_size=2))
-
-
-class StateWithoutAName(BatchNorm):
-    """Wrong: a network does not know of its running statistics, and gives them no replica axes."""
-
-    state = {}
-
-
-def test_a_state_that_is_not_declared_is_found_before_training(dataset):
-    settings = dataclasses.replace(SETTINGS, normalization=StateWithoutAName)
-    with pytest.raises(PartError, match="it works alone and not in a stack of three"):
-        rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], settings)
-
-
 @pytest.mark.parametrize(("name", "arm"), [("a scheme", ARMS[0]), ("lsuv", named("lsuv"))])
 def test_normalization_stands_in_the_summary_and_a_scheme_that_cannot_deal_with_it_says_so(dataset, name, arm):
     settings = dataclasses.replace(SETTINGS, normalization=BatchNorm)
@@ -226,116 +207,6 @@ def test_arguments_reach_the_biases_that_go_with_a_scheme():
     tanh = dataclasses.replace(SETTINGS, activation=Tanh)
     spread = {q: initialized(named(f"edge_of_chaos:q={q}"), 0, tanh).layers[0].b.std() for q in (0.1, 1)}
     assert spread[1] > 2 * spread[0.1]
-
-
-# --- the rehearsal ----------------------------------------------------------------------------------------------
-
-
-class Forgetful(Tanh):
-    """Its parameter is one number; side by side with others it is used with the wrong axes."""
-
-    params = {"a": 1}
-
-    def __init__(self):
-        self.a, self.da = np.array([2.0]), np.zeros(1)
-
-    def forward(self, X, train=False):
-        return self.a.sum() * super().forward(X)
-
-    def backward(self, dY):
-        self.da[...] = (dY * self.Y).sum()
-        return self.a.sum() * super().backward(dY)
-
-
-class NoAxes(Forgetful):
-    """Its parameter meets X without room for replica axes."""
-
-    def forward(self, X, train=False):
-        self.X = X
-        return X * self.a
-
-    def backward(self, dY):
-        np.sum(dY * self.X, axis=(-2, -1), keepdims=True, out=self.da[..., None])
-        return dY * self.a
-
-
-class Rebinds(PReLU):
-    def backward(self, dY):
-        self.da = np.sum(dY * np.minimum(self.X, 0), axis=(-2, -1))
-        return dY
-
-
-class ReturnsNothing(Tanh):
-    def backward(self, dY):
-        super().backward(dY)
-
-
-class CopiesTheta(SGD):
-    def step(self):
-        self.theta = self.theta - self.learning_rate * self.grad
-
-
-def rebinds_W(network, X, labels, *, rng):
-    network.layers[0].W = init.he_normal(network.layers[0].W.shape, rng=rng)
-
-
-def broken(**change):
-    return dataclasses.replace(SETTINGS, **change)
-
-
-@pytest.mark.parametrize(
-    ("settings", "arm", "message"),
-    [
-        (broken(activation=Sigmoid), named("looks_linear"), "looks_linear needs the activation ReLU"),
-        (SETTINGS, Arm("a", "mine", lambda shape, *, rng: np.zeros(3)), r"the initialization mine .*shape \(3,\)"),
-        (SETTINGS, Arm("a", "mine", lambda shape, *, rng: 1 / 0), "ZeroDivisionError: division by zero .*line"),
-        (SETTINGS, Arm("a", "mine", lambda shape, *, rng: exit(3)), "mine does not work: SystemExit: 3"),
-        (
-            broken(activation=Forgetful),
-            ARMS[0],
-            "Forgetful does not work: its gradients in a stack of three are not those",
-        ),
-        (broken(activation=NoAxes), ARMS[0], r"works alone and not in a stack of three .*a\[..., None, None\]"),
-        (broken(activation=Rebinds), ARMS[0], "backward left the gradient of 1.a as it was: fill it in place"),
-        (broken(activation=ReturnsNothing), ARMS[0], "ReturnsNothing.backward returned NoneType: it must return dX"),
-        (broken(optimizer=CopiesTheta), ARMS[0], "three steps left theta as it was: change it in place"),
-        (SETTINGS, Arm("a", "mine", preparation=rebinds_W), "the initialization mine .* 0.W is a new array: fill it"),
-        (broken(activation=np.tanh), ARMS[0], "the activation tanh does not work: TypeError"),
-        (broken(build=lambda *a, **k: "net"), ARMS[0], "expected a Network, got str"),
-        (broken(build=lambda *a, **k: mlp([784, 5])), ARMS[0], r"expected logits of shape \(2, 10\), got \(2, 5\)"),
-        (broken(build=lambda s, **k: mlp(s, dtype=np.float64)), ARMS[0], "expected parameters of float32"),
-        (broken(optimizer=lambda theta, grad, learning_rate: 3), ARMS[0], "the optimizer .* does not work: Attribute"),
-    ],
-    ids=[
-        "unfit",
-        "shape",
-        "raises",
-        "exits",
-        "no replicas",
-        "no axes",
-        "rebinds dA",
-        "no dX",
-        "rebinds theta",
-        "rebinds W",
-        "no layer",
-        "no network",
-        "classes",
-        "dtype",
-        "no step",
-    ],
-)
-def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(dataset, settings, arm, message):
-    with pytest.raises(PartError, match=message) as error:
-        rehearse([arm], 0, dataset.images, dataset.labels, settings)
-    assert "\n" not in str(error.value)
-
-
-def test_a_rehearsal_changes_no_number(dataset):
-    """It draws from streams of its own."""
-    images, labels = dataset.images[:500], dataset.labels[:500]
-    [before] = train_stack(ARMS[:1], [0], images, labels, SETTINGS)
-    rehearse(ARMS, 0, images, labels, SETTINGS)
-    assert same(before, train_stack(ARMS[:1], [0], images, labels, SETTINGS)[0])
 
 
 def test_an_optimizer_of_ones_own_is_an_optimizer(dataset):

@@ -30,12 +30,12 @@ def test_the_interval_holds_the_true_mean_95_times_in_100(rng):
 def test_one_value_has_no_spread():
     result = interval([5.0])
     assert result.mean == 5
-    assert math.isnan(result.low)
+    assert np.isnan(result[1:]).all()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_value_that_is_no_number_leaves_nothing_known(bad):
-    assert math.isnan(interval([1.0, bad, 2.0]).low)
+    assert np.isnan(interval([1.0, bad, 2.0])[1:]).all()
 
 
 def test_no_values_are_refused():
@@ -68,6 +68,7 @@ def test_holm_compares_the_smallest_with_alpha_over_K_the_next_with_alpha_over_K
         (False, 0.05 / 3),  # 0.03 > 0.05/3: nothing after it is rejected, though 0.04 < 0.05
     ]
     assert holm([0.01, 0.02]) == [(True, 0.025), (True, 0.05)]
+    assert holm([0.05]) == [(True, 0.05)]  # as large as α is not larger
     assert holm([]) == []
 
 
@@ -82,9 +83,26 @@ def test_an_interval_excludes_0_exactly_where_the_difference_is_established(rng)
 @pytest.mark.parametrize("differences", [[1.0], [1.0, 1.1], [1.0, math.nan, 1.1], [1.0, 2.0, math.inf]])
 def test_two_seeds_or_a_difference_that_is_no_number_are_not_judged(differences):
     verdicts = judge({"few": differences, "enough": [1.0, 1.1, 0.9]})
-    assert math.isnan(verdicts["few"].p)
-    assert not verdicts["few"].established
+    assert np.isnan([verdicts["few"].p, verdicts["few"].level, *verdicts["few"].difference[1:]]).all()
+    np.testing.assert_equal(verdicts["few"].difference.mean, np.mean(differences))
+    assert verdicts["few"].established is False
     assert verdicts["enough"].level == 0.95  # they do not count among the tests
+
+
+def test_a_verdict_has_the_p_value_of_its_own_differences(rng):
+    differences = {pair: rng.normal(size=5) for pair in "abc"}
+    assert {pair: verdict.p for pair, verdict in judge(differences).items()} == {
+        pair: p_value(x) for pair, x in differences.items()
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_values_of_any_type_are_taken_as_float64(rng, dtype):
+    x = (1000 * rng.normal(size=5)).astype(dtype)
+    assert interval(x) == interval(x.astype(float))
+    assert p_value(x) == p_value(x.astype(float))
+    assert judge({"a": x}) == judge({"a": x.astype(float)})
+    np.testing.assert_equal(judge({"few": x[:2]}), judge({"few": x[:2].astype(float)}))
 
 
 def test_seeds_are_paired(rng):

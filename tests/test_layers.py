@@ -23,6 +23,7 @@ from scratchnet.layers import (
     SiLU,
     Tanh,
     parameters,
+    states,
     walk,
 )
 
@@ -231,12 +232,15 @@ def test_dropout_zeroes_a_share_p_and_keeps_the_expectation(rng, dtype):
         np.testing.assert_allclose(np.unique(Y), [0, 1 / (1 - p)], rtol=1e-4)
 
 
+class EachOnce:
+    """A generator of every number once."""
+
+    def integers(self, levels, size, dtype):
+        return np.arange(levels, dtype=dtype).reshape(size)
+
+
 @pytest.mark.parametrize("p", [0.2, 0.3, 0.9])
 def test_dropout_keeps_the_expectation_exactly_where_each_number_is_drawn_once(p):
-    class EachOnce:
-        def integers(self, levels, size, dtype):
-            return np.arange(levels, dtype=dtype).reshape(size)
-
     M = Dropout(p, rng=EachOnce()).draw_mask((256, 256), np.dtype(np.float64))
     assert math.isclose(M.mean(), 1, rel_tol=1e-12)
     assert abs((M == 0).mean() - p) <= 0.5 / 256**2
@@ -263,6 +267,13 @@ def test_dropout_draws_a_new_mask_each_time(rng):
 
 def test_dropout_near_1_still_works(rng):
     assert np.isfinite(Dropout(0.9999999, rng=rng).forward(np.ones((50, 50)), train=True)).all()
+    M = Dropout(0.9999999, rng=EachOnce()).draw_mask((256, 256), np.dtype(np.float64))
+    assert M.max() == M.sum() == 256**2  # one unit in 2¹⁶ is kept, and stands for all
+
+
+def test_dropout_of_0_draws_no_random_numbers():
+    X = np.ones((N, N_IN))
+    assert Dropout(0.0, rng=None).forward(X, train=True) is X
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, math.nan])
@@ -303,6 +314,6 @@ def test_a_readers_layer_need_not_inherit(rng):
         def backward(self, dY):
             return 2 * dY
 
-    assert list(parameters(Doubled())) == []
+    assert list(parameters(Doubled())) == list(states(Doubled())) == []
     assert [type(layer).__name__ for layer in walk(Doubled())] == ["Doubled"]
     assert gradcheck(Doubled(), rng.normal(size=(N, N_IN)), rng=rng).keys() == {"X"}

@@ -22,6 +22,11 @@ def test_softmax_rows_are_probabilities(rng):
     np.testing.assert_allclose(P.sum(axis=-1), 1)
 
 
+def test_softmax_of_huge_logits_does_not_overflow_in_any_row_of_any_replica():
+    Z = np.array([[[0.0, 1.0], [2000.0, 2001.0]], [[-4000.0, -3999.0], [1e5, 1e5 + 1]]])
+    np.testing.assert_allclose(softmax(Z), np.broadcast_to(softmax(np.array([0.0, 1.0])), Z.shape), rtol=1e-10)
+
+
 def test_cross_entropy_of_equal_logits_is_log_of_the_number_of_classes(labels):
     assert math.isclose(CrossEntropy().forward(np.zeros((N, CLASSES)), labels), math.log(CLASSES))
 

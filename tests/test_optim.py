@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracle import torch
 
-from scratchnet.optim import BLOCK, SGD, Adam
+from scratchnet.optim import BLOCK, SGD, Adam, blocks
 
 SIZE = 2 * BLOCK + 17  # several blocks, the last one short
 
@@ -153,6 +153,35 @@ def test_adam_goes_on_as_the_paper_has_it_after_a_flush_for_small_gradients_of_e
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         expected -= 0.001 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
     np.testing.assert_allclose(theta, expected, rtol=1e-9)
+
+
+def test_adam_makes_tiny_averages_0_at_each_hundredth_step_and_keeps_all_others_in_both():
+    theta, grad = np.zeros(5), np.zeros(5)
+    adam = Adam(theta, grad, beta1=0.999, beta2=0.999)
+    adam.m[...] = [1, 2e-30, -2e-30, 1e-30, -1e-30]  # × 0.999¹⁰⁰ = 0.905
+    adam.v[...] = [1, 2e-30, 2e-30, 1e-30, 0]
+    for _ in range(99):
+        adam.step()
+    assert adam.m.all()
+    assert adam.v[:4].all()
+    adam.step()
+    assert np.array_equal(adam.m != 0, [True, True, True, False, False])
+    assert np.array_equal(adam.v != 0, [True, True, True, False, False])
+    np.testing.assert_allclose(adam.m[:3], 0.999**100 * np.array([1, 2e-30, -2e-30]))
+    np.testing.assert_allclose(adam.v[:3], 0.999**100 * np.array([1, 2e-30, 2e-30]))
+
+
+def test_blocks_are_matching_stretches_that_hold_each_element_once_and_arrays_that_are_not_contiguous_stay_whole():
+    A, B = np.arange(2 * SIZE).reshape(2, SIZE), -np.arange(2 * SIZE).reshape(2, SIZE)
+    stretches = list(blocks(A, 3, B))
+    assert [len(a) for a, _, _ in stretches] == [BLOCK] * 4 + [2 * SIZE - 4 * BLOCK]
+    assert np.array_equal(np.concatenate([a for a, _, _ in stretches]), A.ravel())
+    assert all(number == 3 and np.array_equal(a, -b) for a, number, b in stretches)
+    for first, second in ((A.T, B.T), (A.T.copy(), B.T)):
+        [(a, number, b)] = blocks(first, 3, second)
+        assert a is first
+        assert b is second
+        assert number == 3
 
 
 # --- a learning rate for each parameter, and arrays that are not contiguous -------------------------------------

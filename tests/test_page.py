@@ -296,3 +296,10 @@ def test_figures_that_are_too_large_for_one_page_are_named_instead():
     assert len(text) < page.MOST
     assert "born_dead.png</code>, beside this page" in text
     assert text.count("<img") == 1
+
+
+def test_a_page_names_files_that_are_there_to_read_on(dataset):
+    text = document(dataset, ["zeros"], seeds=(0,))
+    named = set(re.findall(r"(?:docs|scratchnet|scripts)/[\w/]+\.(?:md|py)", text))
+    assert {"docs/initialization.md", "docs/diagnostics.md", "docs/verdicts.md", "scratchnet/layers.py"} <= named
+    assert [name for name in named if not (ROOT / name).is_file()] == []

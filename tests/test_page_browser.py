@@ -237,7 +237,7 @@ def test_of_thirty_four_arms_five_are_drawn_until_the_reader_asks_for_more(brows
     boxes = browser.find_elements("css selector", ".key input")
     assert len(boxes) == len([*SCHEMES, *PREPARATIONS])
     assert sum(box.is_selected() for box in boxes) == 5
-    [button] = [b for b in browser.find_elements("css selector", ".chart button") if b.text == "All arms"]
+    [button] = [b for b in browser.find_elements("css selector", ".chart button") if b.text == "All starts"]
     button.click()
     assert all(box.is_selected() for box in boxes)
 

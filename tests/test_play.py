@@ -54,7 +54,8 @@ def data(request):
 def server(data):
     import threading
 
-    with Playground(data) as server:
+    with Playground() as server:
+        server.dataset = data
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
@@ -342,11 +343,12 @@ def test_a_signal_ends_everything_at_once_in_the_middle_of_training(number, igno
             os.killpg(process.pid, 0)
 
 
-def test_a_port_in_use_is_told_in_one_sentence(python, dataset):
+def test_a_port_in_use_is_told_in_one_sentence_before_images_are_looked_for(python, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = python("scripts/play.py", "--no-browser", "--dataset", dataset.name, "--port", taken.getsockname()[1])
+        where = ("--dataset", "fashion-mnist", "--data-dir", tmp_path, "--port", taken.getsockname()[1])
+        done = python("scripts/play.py", "--no-browser", *where)
     assert done.returncode == 1 and "give another --port" in done.stderr and "Traceback" not in done.stderr
     assert python("scripts/play.py", "--port", "70000").returncode == 2
 

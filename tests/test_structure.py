@@ -27,7 +27,8 @@ ROOMS = {
     "data": (["dataset", "idx", "download", "fashion_mnist", "synthetic"], ["files"]),
     "lab": (
         [
-            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "work", "keys", "journal"),
+            *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "rehearsal"),
+            *("work", "keys", "journal"),
             *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
             *("grid", "sweep", "cluster"),
@@ -37,7 +38,7 @@ ROOMS = {
     "report": (
         [
             *("tables", "results", "repetition", "diagnoses", "findings", "style", "plots", "reasons", "panels"),
-            *("page", "live", "story", "accounts"),
+            *("page", "live", "accounts", "story"),
             *("sweeps", "heatmaps"),
         ],
         ["files", "data", "lab"],

@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from scratchnet.data import Dataset, split
 from scratchnet.lab.checks import check_work
 from scratchnet.lab.executors import Unit, anywhere, on_gpu, train_unit, units_for_gpu, units_of
-from scratchnet.lab.experiment import Arm, Run, Settings, rehearse, stream
-from scratchnet.lab.journal import Journal, recorded
+from scratchnet.lab.experiment import Arm, Run, Settings, stream
+from scratchnet.lab.journal import Execute, Journal, recorded
 from scratchnet.lab.processes import shielding_children
+from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.work import Failed, WorkerDied
 
 
@@ -35,13 +37,15 @@ def compare(
     seeds: Sequence[int],
     jobs: int | None = None,
     journal: Journal | None = None,
+    execute: Execute | None = None,
 ) -> list[Run]:
     """Train every arm with every seed; one Run for each, in the order of the seeds, then of the arms.
 
     On a CPU the work is spread over `jobs` processes (default: one a core) with one BLAS thread each. What worker
     processes cannot be sent, such as a lambda or a function of a notebook, is trained in this process, and one line on
     stderr says so. On a GPU everything is one stack, or several where memory asks for it. The numbers do not depend on
-    any of this. Progress is shown on stderr if that is a terminal.
+    any of this. Progress is shown on stderr if that is a terminal. `execute` does the work instead, such as
+    `partial(on_dask, client=client)` of `lab.cluster`.
 
     With a `journal`, each stack of networks is on the disk as soon as it is trained, and what was finished earlier is
     not trained again; one line on stderr says how much that is.
@@ -73,16 +77,13 @@ def compare(
                 said = f"going on: {earlier} of {len(arms) * len(seeds)} networks were finished earlier"
                 tqdm.write(f"scratchnet: {said}", file=sys.stderr)
                 bar.update(earlier * steps)
-            if not gpu:
-                trained = anywhere(train_unit, units, dataset, bar.update, jobs, journal)
-            elif journal is not None:
-                trained = recorded(on_gpu, journal, train_unit, units, dataset, bar.update)
-            else:
-                trained = on_gpu(train_unit, units, dataset, bar.update)
-            with closing(trained):
+            execute = execute or (on_gpu if gpu else partial(anywhere, jobs=jobs))
+            if journal is not None:
+                execute = partial(recorded, execute, journal)
+            with closing(execute(train_unit, units, dataset, bar.update)) as trained:
                 for _, finished in trained:
                     runs += finished
-            bar.update(total - bar.n)
+                    bar.update(max(0, len(runs) * steps - bar.n))  # steps are not followed over a network
         except KeyboardInterrupt as stopped:
             raise Unfinished(str(stopped) or "interrupted", _every(runs, same, keys), interrupted=True) from stopped
         except (Failed, WorkerDied, MemoryError) as error:

@@ -98,14 +98,13 @@ def holm(p: Sequence[float], alpha: float = ALPHA) -> list[tuple[bool, float]]:
     one and all after it are not rejected. Whatever is true, and however the tests depend on each other, the chance of
     any wrong rejection is at most α. Those after the first failure keep its threshold.
     """
-    results = [(False, 0.0)] * len(p)
-    threshold, going = 0.0, True
+    results, going = {}, True
     for k, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         if going:
             threshold = alpha / (len(p) - k)
             going = p[i] <= threshold
-        results[i] = (going, threshold)
-    return results
+        results[i] = going, threshold
+    return [results[i] for i in range(len(p))]
 
 
 def judge(differences: Mapping[Pair, ArrayLike]) -> dict[Pair, Verdict]:

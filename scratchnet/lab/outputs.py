@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scratchnet.backend import Array
+from scratchnet.backend import Array, like
 from scratchnet.layers import Layer, Linear
 
 FLAT = 0.05  # φ' below this share of its maximum counts as saturated
@@ -114,7 +114,7 @@ def elementwise(phi: Layer, Y: Array) -> bool:
         column = phi.forward(Y.reshape(*Y.shape[:-2], -1, 1))
     except ValueError:  # it has parameters for each unit
         return False
-    return column.size == whole.size and np.allclose(whole, column.reshape(whole.shape), equal_nan=True)
+    return column.size == whole.size and bool(np.allclose(whole, column.reshape(whole.shape), equal_nan=True))
 
 
 def saturation(Y: Array, phi: Layer) -> Array:
@@ -122,7 +122,7 @@ def saturation(Y: Array, phi: Layer) -> Array:
 
     One rule for every activation. Of N(0, 1), ReLU has half in its flat part, and tanh 2.9 %.
     """
-    peak = np.abs(slope(phi, LINE)).max(axis=(-2, -1), keepdims=True)
+    peak = np.abs(slope(phi, like(LINE, Y))).max(axis=(-2, -1), keepdims=True)
     return (np.abs(slope(phi, Y)) < FLAT * peak).mean(axis=(-2, -1))
 
 

@@ -17,7 +17,7 @@ from scratchnet.data import Dataset
 from scratchnet.lab.checks import check_work
 from scratchnet.lab.comparison import by_arm, compare
 from scratchnet.lab.experiment import Arm, Settings
-from scratchnet.lab.journal import Journal
+from scratchnet.lab.journal import Execute, Journal
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def choose(
     seeds: Sequence[int],
     jobs: int | None = None,
     journal: Journal | None = None,
+    execute: Execute | None = None,
 ) -> Choice:
     """Train every arm with every rate, once for each seed, without the seed's validation images.
 
@@ -71,7 +72,8 @@ def choose(
     tried = {arm.key: [replace(arm, key=f"{arm.key} at {rate}", learning_rate=rate) for rate in rising] for arm in arms}
     every = [arm for some in tried.values() for arm in some]
     check_work(every, seeds, dataset, settings, jobs)
-    runs = by_arm(compare(every, dataset, replace(settings, choosing=True), seeds=seeds, jobs=jobs, journal=journal))
+    choosing = replace(settings, choosing=True)
+    runs = by_arm(compare(every, dataset, choosing, seeds=seeds, jobs=jobs, journal=journal, execute=execute))
     accuracy = {
         key: np.array(
             [[np.nan if run.diverged else run.validation_accuracy for run in runs[arm.key]] for arm in some]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from scratchnet.data import Dataset, split
 from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Arm, Run, Settings, initialized, seen_rows, stream, train_stack
 from scratchnet.lab.intervals import interval
-from scratchnet.lab.journal import Journal
+from scratchnet.lab.journal import Execute, Journal, recorded
 from scratchnet.lab.work import Tick, Work
 from scratchnet.loss import CrossEntropy
 from scratchnet.train import batches
@@ -90,8 +91,10 @@ class Laboratory:
         expect: Callable[[int], Any] = lambda count: None,
         done: Callable[[], Any] = lambda: None,
         journal: Journal | None = None,
+        execute: Execute | None = None,
     ) -> None:
-        self.dataset, self.jobs, self.expect, self.done, self.journal = dataset, jobs, expect, done, journal
+        self.dataset, self.expect, self.done, self.journal = dataset, expect, done, journal
+        self.execute = execute or partial(anywhere, jobs=jobs)
         self.earlier = 0
 
     def each(self, work: Work, specs: Iterable[Any]) -> list[Any]:
@@ -107,7 +110,8 @@ class Laboratory:
                     f"scratchnet: going on: {earlier} of {len(specs)} parts were finished earlier", file=sys.stderr
                 )
             self.earlier += earlier
-        for i, result in anywhere(work, specs, self.dataset, lambda steps: None, self.jobs, self.journal):
+        execute = self.execute if self.journal is None else partial(recorded, self.execute, self.journal)
+        for i, result in execute(work, specs, self.dataset, lambda steps: None):
             results[i] = result
             self.done()
         return results

@@ -21,11 +21,12 @@ from scratchnet.data import Dataset
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.executors import anywhere
-from scratchnet.lab.experiment import Settings, named, rehearse, stream, train_stack
+from scratchnet.lab.experiment import Settings, named, stream, train_stack
 from scratchnet.lab.grid import ALL, AXES, CELL, Cell, Grid, GridError, absolute, file_of
 from scratchnet.lab.journal import Execute, Journal, recorded
 from scratchnet.lab.keys import file_digest
 from scratchnet.lab.processes import shielding_children
+from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.work import Failed, Tick, WorkerDied
 from scratchnet.layers import Linear, walk
 

@@ -163,5 +163,6 @@ def size(x: Any) -> str:
     if 0.01 <= abs(x) < 1000:
         return f"{x:.3g}" if abs(x) >= 100 else f"{x:.2g}"
     mantissa, exponent = f"{x:.1e}".split("e")
-    power = int(exponent)
-    return f"{mantissa}e{power}" if abs(power) < 10 else f"{float(mantissa):.0f}e{power}"
+    if abs(int(exponent)) >= 10:  # no room for a second digit
+        mantissa, exponent = f"{x:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"

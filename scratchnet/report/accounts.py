@@ -17,6 +17,12 @@ STAND_IN = (
     "This is not Fashion-MNIST. The images are a stand-in, drawn by code: no number on this page says anything about "
     "Fashion-MNIST."
 )
+READ_ON = [
+    ("how large a weight should be, and why: one neuron, then many layers", "`docs/initialization.md`"),
+    ("what the rules count, and where their limits are", "`docs/diagnostics.md`"),
+    ("the lines that made these numbers", "`scratchnet/layers.py`, and `scratchnet/init/schemes.py` for the starts"),
+    ("to change one thing and watch", "`python scripts/play.py`"),
+]
 COLUMNS = " ".join(EXPLANATION.split())
 
 
@@ -63,7 +69,7 @@ def why(
         inside += [Words(sentence) for sentence in units]
         inside += [diagnosed(heading, diagnosis, classes) for heading, diagnosis in after.values()]
         parts.append(Section("After some steps", inside, "after"))
-    parts.append(Section("What the columns are", [Words(COLUMNS)], "columns"))
+    parts += [Section("What the columns are", [Words(COLUMNS)], "columns"), read_on()]
     return page.html("Why does a start work, or fail?", parts, lead=lead, foot=foot(command))
 
 
@@ -118,6 +124,12 @@ def _studied(study: Study, record: Mapping[str, Any], picture: bytes | None) -> 
     if study.remarks:
         parts.append(Words(" ".join(study.remarks.split())))
     return Section(study.title, parts, study.name)
+
+
+def read_on(*more: tuple[str, str]) -> Section:
+    """Where a reader goes from a page, as names of files: a page that is sent elsewhere could not link to them."""
+    rows = [("you want", "read or run, in a copy of scratchnet"), *more, *READ_ON]
+    return Section("Where to go from here", [Table(rows)], "read-on")
 
 
 def foot(command: Sequence[str]) -> list[Part]:

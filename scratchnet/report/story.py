@@ -14,6 +14,7 @@ from scratchnet.lab.intervals import interval
 from scratchnet.lab.rates import Choice
 from scratchnet.lab.recording import LOOKED_AT
 from scratchnet.report import page
+from scratchnet.report.accounts import read_on
 from scratchnet.report.live import Chart, Steps, walk
 from scratchnet.report.page import Folded, Part, Picture, Section, Table, Words
 from scratchnet.report.tables import LAST, Comparison, _loss_format, ends
@@ -21,7 +22,16 @@ from scratchnet.report.tables import LAST, Comparison, _loss_format, ends
 APART = 7  # arms that colours keep apart; of more, a chart starts with the BEST
 BEST = 5
 WALKS = 1_200_000  # bytes of walks through training: of many arms of a deep network, the first ones
-LESSON = "https://github.com/udacity/deep-learning-v2-pytorch"
+WORDS = [
+    "E[y²] is the mean square of a layer's outputs, over its units and images: their size. A start explodes where that "
+    "grows more than tenfold from a layer to the next, or a thousandfold from the images; it fades where it shrinks as "
+    "much. The gradient, on its way back, is judged by the same limits; and a loss above twice that of a blind guess "
+    "counts as an explosion.",
+    "Distinct units differ in their weights or bias. A layer is symmetric where fewer than half do: the others repeat "
+    "them. The effective rank says how many directions the outputs use: with 1, all images give the same pattern, only "
+    "larger or smaller. A layer is dead where more than half of its units are silent for every image, and saturated "
+    "where far more outputs than usual lie where the activation is flat, so that hardly any gradient passes.",
+]
 
 
 def write(
@@ -67,6 +77,8 @@ def html(
     if choice:
         parts.append(Section("How the learning rates were chosen", _rates(choice, comparisons), "rates"))
     parts += _why(arms, seeds, classes, plain=found["settings"]["network"] == "mlp")
+    more = [("the lesson's story, claim by claim", "`docs/lesson.md`")] if lessons else []
+    parts.append(read_on(*more, ("when a difference is called real", "`docs/verdicts.md`")))
     return page.html(title, parts, lead=lead, foot=_foot(found))
 
 
@@ -265,7 +277,8 @@ def _why(arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], classes: i
         "made to judge a start: learning makes signals larger, so that a network that has learned may break one too"
     )
     choose = Words("Choose a start and step through its training.", "live")
-    return [Section("Why", [Words(words), choose, steps, Table(steps.table(), caption)], "why-section")]
+    meanings = Folded("What the words mean", [Words(text) for text in WORDS])
+    return [Section("Why", [Words(words), choose, steps, meanings, Table(steps.table(), caption)], "why-section")]
 
 
 def _foot(found: Mapping[str, Any]) -> list[Part]:

@@ -7,7 +7,7 @@ const SIDES = ["A", "B"];
 const POLL = 250; // milliseconds between two questions; also how the server knows that this tab is open
 const LABELS = {
   initialization: "Initialization", arguments: "its arguments", depth: "Hidden layers", width: "Width",
-  taper: "halve the width", activation: "Activation", normalization: "Normalization", dropout: "Dropout",
+  taper: "halve it layer by layer", activation: "Activation", normalization: "Normalization", dropout: "Dropout",
   optimizer: "Optimizer", learning_rate: "Learning rate", batch_size: "Batch size",
 };
 const $ = (id) => document.getElementById(id);

@@ -62,8 +62,8 @@ PRESETS: tuple[tuple[str, dict[str, str], dict[str, str], dict[str, str], str], 
         DEEP,
         arm(NORMAL),
         HE,
-        "The same two starts with twenty hidden layers: ReLU halves the mean square each time, and He's 2 makes up "
-        "for it.",
+        "N(0, 1/n_in) and He's N(0, 2/n_in), with twenty hidden layers: ReLU halves the mean square each time, and "
+        "the 2 makes up for it.",
     ),
     (
         "Twenty layers of tanh",

@@ -57,13 +57,16 @@ HEADERS = {
 
 
 class Playground(ThreadingHTTPServer):
-    """The server, its token and its sessions. Threads are daemons: they end with the process, whatever they do."""
+    """The server, its token and its sessions. Threads are daemons: they end with the process, whatever they do.
 
+    Give it its `dataset` before it serves: a port that is taken is found out before images are read.
+    """
+
+    dataset: Dataset
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, dataset: Dataset, port: int = 0) -> None:
-        self.dataset = dataset
+    def __init__(self, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()

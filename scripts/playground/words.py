@@ -34,7 +34,7 @@ def on_loss(training: Training) -> str:
     some = training.losses[-LAST:]
     now = sum(some) / len(some)
     if now > blind and training.judged[-1][1] > 2 / classes:
-        judged = "it names many images rightly, and is far too sure where it is wrong"
+        judged = "it is right for many images, and far too sure where it is wrong"
     elif now > 2 * blind:
         judged = "it is sure of wrong answers"
     elif now > 0.97 * blind:
@@ -49,8 +49,8 @@ def on_loss(training: Training) -> str:
 def on_accuracy(training: Training) -> str:
     step, accuracy = training.judged[-1]
     classes = len(training.dataset.classes)
-    right = f"At step {step:,} it names {100 * accuracy:.1f} % of {min(JUDGED, len(training.validation)):,}"
-    return f"{right} validation images rightly; a blind guess is right for about {100 / classes:.0f} %."
+    right = f"At step {step:,} it is right for {100 * accuracy:.1f} % of {min(JUDGED, len(training.validation)):,}"
+    return f"{right} validation images; a blind guess is right for about {100 / classes:.0f} %."
 
 
 def on_signal(layers: Sequence[dict[str, Any]]) -> str:
@@ -106,7 +106,7 @@ def on_units(layers: Sequence[dict[str, Any]]) -> str:
     if fewest["distinct"] < fewest["units"] / 2:
         return (
             f"Layer {i} has {fewest['units']} units, and {fewest['distinct']} distinct: the others repeat them. "
-            f"Equal units get equal gradients and stay equal: the layer learns as if it had {fewest['distinct']}."
+            f"Without dropout they get equal gradients too, and the layer learns as if it had {fewest['distinct']}."
         )
     if any(not math.isfinite(layer["rank"]) for _, layer in hidden):
         return "Outputs that are not numbers have no directions to count."

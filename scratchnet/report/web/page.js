@@ -144,7 +144,7 @@ function chart(figure, content) {
     arm.value = value;
     return element("li", {}, element("label", {}, box, swatch, element("span", {}, arm.label)), value);
   });
-  const key = element("ul", { class: "key", "aria-label": "Arms" }, ...chips);
+  const key = element("ul", { class: "key", "aria-label": "Starts" }, ...chips);
   const show = (wanted) => {
     for (const arm of arms) arm.box.checked = arm.shown = wanted(arm);
     draw();
@@ -178,7 +178,7 @@ function chart(figure, content) {
   }
   if (arms.length > 2)
     controls.append(
-      element("button", { type: "button", onclick: () => show(() => true) }, "All arms"),
+      element("button", { type: "button", onclick: () => show(() => true) }, "All starts"),
       element("button", { type: "button", onclick: () => show(() => false) }, "None"),
     );
   figure.append(controls, plot, where, key, live);
@@ -333,7 +333,7 @@ function steps(figure, content) {
   const layers = element("div", { class: "layers" });
   figure.append(
     element("div", { class: "controls" },
-      ...(content.arms.length > 1 ? [element("label", {}, "Arm", select)] : []),
+      ...(content.arms.length > 1 ? [element("label", {}, "Start", select)] : []),
       element("label", {}, "Step", slider), back, on, place),
     told,
     layers,
