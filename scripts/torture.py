@@ -16,7 +16,7 @@ SIGKILL half of the time, else SIGTERM, SIGINT or SIGHUP. A run has survived if
 - JSON is whole at all times, and a file of Fashion-MNIST in the cache is whole and verified, or not there.
 
 Linux or macOS. What cannot be tried is skipped, and the table says why. The folder of a failure is kept, and a line
-says how to repeat it; the moment of a kill is then the same to the millisecond, and not to the instruction.
+says how to repeat it: the same signal after the same share of the run, and not at the same instruction.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
+import sys
 import tempfile
 import zlib
 from collections import Counter
@@ -72,6 +73,8 @@ def arguments() -> argparse.Namespace:
     args.only = args.only.split(",") if args.only else []
     if unknown := [name for name in args.only if name not in (*TORMENTS, *NAMES)]:
         parser.error(f"there is no {unknown[0]!r}; there are {', '.join((*TORMENTS, *NAMES))}")
+    if sys.platform == "win32":
+        parser.error("it sends signals, which Windows does not have: use Linux or macOS")
     return args
 
 
@@ -87,7 +90,10 @@ def main() -> int:
         if not address:
             cli.complain("without download: the four files of Fashion-MNIST are not on this machine")
         chosen = victims(dataset, place, address)
-        outcomes = tormented(jobs(args, chosen), place, args.seed, args.jobs)
+        if not (wanted := jobs(args, chosen)):
+            cli.complain(f"nothing to do: --only {','.join(args.only)} names no torment with one of its victims")
+            return 2
+        outcomes = tormented(wanted, place, args.seed, args.jobs)
     printed = cli.say(table(outcomes))
     failed = [outcome for outcome in outcomes if outcome.faults]
     if not failed and args.out is None:
@@ -101,11 +107,14 @@ def jobs(args: argparse.Namespace, chosen: Sequence[Victim]) -> list[Job]:
     for torment in TORMENTS:
         met = [victim for victim in chosen if victim.name in WHO.get(torment, WRITERS)]
         count = args.kills if torment == "kill" else args.rounds * len(met)
-        wanted += [Job(torment, met[i % len(met)], i // len(met)) for i in range(count) if met]
+        if args.trial is None:
+            wanted += [Job(torment, met[i % len(met)], i // len(met)) for i in range(count) if met]
+        else:
+            wanted += [Job(torment, victim, args.trial) for victim in met]
     for names in (TORMENTS, NAMES):
         if some := set(args.only) & set(names):
             wanted = [job for job in wanted if {job.torment, job.victim.name} & some]
-    return [job for job in wanted if args.trial in (None, job.number)]
+    return wanted
 
 
 def tormented(wanted: Sequence[Job], place: Path, seed: int, at_a_time: int) -> list[Outcome]:

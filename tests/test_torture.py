@@ -117,5 +117,9 @@ def test_every_torment_is_tried_and_the_kills_are_spread_evenly(python):
     assert {job.torment for job in jobs} == set(TORMENTS)
     args.only = ["twice", "play"]
     assert [(job.torment, job.victim.name) for job in torture.jobs(args, some)] == [("twice", "play")] * 2
+    args.trial = 17
+    assert [(job.torment, job.number) for job in torture.jobs(args, some)] == [("twice", 17)]
+    args.only = ["read-only", "play"]
+    assert torture.jobs(args, some) == []
     done = python("scripts/torture.py", "--only", "flood")
     assert (done.returncode, "there is no 'flood'; there are kill, twice," in done.stderr) == (2, True)

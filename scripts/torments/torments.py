@@ -17,7 +17,7 @@ import numpy as np
 from torments import judge
 from torments.victim import Run, Undisturbed, Victim
 
-SIGNALS = [signal.SIGKILL] * 3 + [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+SIGNALS = ["SIGKILL"] * 3 + ["SIGTERM", "SIGINT", "SIGHUP"]
 TRIES = 5  # runs in which to meet a worker
 CLOCK = """import time as _time
 _real, _since, _day = _time.time, _time.monotonic(), {day}
@@ -56,8 +56,8 @@ def codes(victim: Victim, number: int) -> set[int]:
 
 def kill(trial: Trial) -> Iterator[str]:
     """Half of them SIGKILL, else SIGTERM, SIGINT or SIGHUP; to the first process or to all, as a terminal does."""
-    number, alone = trial.rng.choice(SIGNALS), bool(trial.rng.integers(2))
-    yield from _signalled(trial, int(number), [trial.rng.uniform(0, trial.undisturbed.seconds)], alone)
+    number, alone = getattr(signal, trial.rng.choice(SIGNALS)), bool(trial.rng.integers(2))
+    yield from _signalled(trial, number, [trial.rng.uniform(0, trial.undisturbed.seconds)], alone)
 
 
 def twice(trial: Trial) -> Iterator[str]:
