@@ -1,7 +1,7 @@
 """Mutation testing of the mathematics: does a test notice every small change of it?
 
-    python -m pip install mutmut==3.8.1
-    python scripts/mutants.py                 every file: some hours
+    python -m pip install -e ".[audit]"
+    python scripts/mutants.py                 every file, one after the other: much longer
     python scripts/mutants.py loss optim      these alone: some minutes
 
 mutmut makes the changes, such as a − in the place of a +, one at a time and in a copy, and runs the tests of that file
