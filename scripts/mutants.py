@@ -1,7 +1,7 @@
 """Mutation testing of the mathematics: does a test notice every small change of it?
 
-    python -m pip install mutmut==3.8.1
-    python scripts/mutants.py                 every file: some hours
+    python -m pip install -e ".[audit]"
+    python scripts/mutants.py                 every file, one after the other: much longer
     python scripts/mutants.py loss optim      these alone: some minutes
 
 mutmut makes the changes, such as a − in the place of a +, one at a time and in a copy, and runs the tests of that file
@@ -30,7 +30,7 @@ FILES: dict[str, str] = {
     "loss": "loss gpu::test_the_loss_and_its_gradient_are_the_same",
     "optim": "optim gpu::test_an_optimizer_takes_the_same_steps",
     "network": "network normalization residual",
-    "train": "",
+    "train": "train data",
     "gradcheck": "",
     "normalization": "",
     "residual": "",
@@ -54,8 +54,10 @@ also_copy = ["README.md", "scripts", "docs"]
 pytest_add_cli_args = ["-n0", "-o", "addopts=--strict-markers"]
 pytest_add_cli_args_test_selection = {tests}
 do_not_mutate_patterns = ["raise ", "f\\""]
+timeout_constant = 10
 """
-KILLED = (1, 3, 24, 36, 152)  # mutmut's exit codes: a test failed, or took far too long, as in a loop without an end
+# mutmut's exit codes: a test failed, or took far too long, as in an endless loop, or on a machine that is too busy.
+NOTICED, TOO_LONG = (1, 3), (-24, 24, 36, 152, 255)
 Change = tuple[str, str, str]  # a file, what stands in it, what the mutant has instead
 
 
@@ -83,9 +85,11 @@ def tests(file: str) -> list[str]:
     return [f"tests/test_{name}.py{colons}{test}" for name, colons, test in names]
 
 
-def mutate(file: str, folder: Path) -> tuple[int, dict[str, str]]:
-    """How many mutants of `file` there are, and the diff of each that no test noticed. Takes minutes."""
-    shutil.rmtree(folder, ignore_errors=True)
+def mutate(file: str, folder: Path) -> tuple[int, int, list[str]]:
+    """How many mutants of `file` a test noticed, how many took too long, and the diffs of the others.
+
+    Takes minutes. The copy that is changed comes into the empty `folder`.
+    """
     for name in ("scratchnet", "tests", "scripts", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(ROOT / "README.md", folder)
@@ -99,12 +103,14 @@ def mutate(file: str, folder: Path) -> tuple[int, dict[str, str]]:
     results = folder / "mutants" / "scratchnet" / f"{file}.py.meta"
     codes = json.loads(results.read_text("utf-8"))["exit_code_by_key"] if results.exists() else {}
     if not codes or None in codes.values():
-        raise ValueError(f"mutmut did not come to its end on {file}: see {folder / 'log'}")
-    survivors = {}
-    for mutant in (name for name, code in codes.items() if code not in KILLED):
+        said = (folder / "log").read_text("utf-8", "replace").strip().splitlines()[-5:]
+        raise ValueError("\n".join([f"mutmut did not come to its end on {file}. The last that it said:", *said]))
+    diffs = []
+    for mutant in (name for name, code in codes.items() if code not in NOTICED + TOO_LONG):
         show = [sys.executable, "-m", "mutmut", "show", mutant]
-        survivors[mutant] = subprocess.run(show, **settings, capture_output=True).stdout  # type: ignore[call-overload]
-    return len(codes), survivors
+        diffs.append(subprocess.run(show, **settings, capture_output=True).stdout)  # type: ignore[call-overload]
+    found = list(codes.values())
+    return sum(map(found.count, NOTICED)), sum(map(found.count, TOO_LONG)), diffs
 
 
 def mathematics(text: str) -> str:
@@ -117,21 +123,21 @@ def mathematics(text: str) -> str:
 def arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("files", nargs="*", type=mathematics, metavar="FILE", help=f"of {', '.join(FILES)}")
-    folder = Path(tempfile.gettempdir()) / "scratchnet-mutants"
-    parser.add_argument("--folder", type=Path, default=folder, help=f"of the copy and the log (default {folder})")
     return parser.parse_args()
 
 
 def main() -> int:
     args = arguments()
     known = explained((ROOT / "tests" / "mutants.txt").read_text("utf-8"))
-    cli.say("| file | mutants | noticed | explained | neither |\n|---|---|---|---|---|")
+    cli.say("| file | mutants | noticed | took too long | explained | none of these |\n|---|---|---|---|---|---|")
     left = []
     for file in tqdm(args.files or FILES, desc="files", unit="", disable=None):
-        count, survivors = mutate(file, args.folder)
-        rest = [diff for diff in survivors.values() if not any(explains(one, file, diff) for one in known)]
+        with tempfile.TemporaryDirectory() as folder:
+            noticed, slow, diffs = mutate(file, Path(folder))
+        rest = [diff for diff in diffs if not any(explains(one, file, diff) for one in known)]
         left += rest
-        cli.say(f"| {file} | {count} | {count - len(survivors)} | {len(survivors) - len(rest)} | {len(rest)} |")
+        counts = (noticed + slow + len(diffs), noticed, slow, len(diffs) - len(rest), len(rest))
+        cli.say(f"| `{file}.py` | {' | '.join(map(str, counts))} |")
     for diff in left:
         cli.say(diff)
     return 1 if left else 0

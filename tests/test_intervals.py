@@ -102,7 +102,11 @@ def test_values_of_any_type_are_taken_as_float64(rng, dtype):
     assert interval(x) == interval(x.astype(float))
     assert p_value(x) == p_value(x.astype(float))
     assert judge({"a": x}) == judge({"a": x.astype(float)})
-    np.testing.assert_equal(judge({"few": x[:2]}), judge({"few": x[:2].astype(float)}))
+
+
+def test_the_mean_of_differences_that_are_not_judged_is_taken_in_float64_too():
+    few = np.array([2**24, 1], np.float32)  # whose sum no float32 can hold
+    assert judge({"few": few})["few"].difference.mean == (2**24 + 1) / 2
 
 
 def test_seeds_are_paired(rng):

@@ -170,6 +170,10 @@ def test_prelu_gradients_equal_finite_differences_that_of_its_slope_too(rng, lea
     gradcheck(PReLU(a), away_from_kinks(rng, (N, 20)), rng=rng, tolerance=1e-8)  # X shared by the replicas
 
 
+def test_prelu_starts_with_the_slope_a_quarter():
+    assert PReLU().a == PReLU().forward(np.ones((1, 1)))[0, 0] / 4 == 0.25
+
+
 def test_prelu_equals_pytorch(rng, dtype):
     X, dY = rng.normal(size=(N, 30)).astype(dtype), rng.normal(size=(N, 30)).astype(dtype)
     ours, theirs = PReLU(np.array(0.25, dtype)), torch.nn.PReLU(dtype=getattr(torch, np.dtype(dtype).name))

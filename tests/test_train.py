@@ -329,3 +329,28 @@ def test_an_evaluation_needs_examples(rng, indices, batch_size):
     X, labels = rng.random((10, 4), dtype=np.float32), np.zeros(10, int)
     with pytest.raises(ValueError, match=f"got {len(indices)} in batches of {batch_size}"):
         evaluate(mlp([4, 3]), X, labels, indices=np.array(indices, int), batch_size=batch_size)
+
+
+def test_a_batch_may_be_one_example(dataset):
+    images, labels = dataset.images[:3], dataset.labels[:3]
+    network = lessons_network(np.float32)
+    alone, together = (evaluate(network, images, labels, batch_size=size) for size in (1, 3))
+    np.testing.assert_allclose(alone, together, rtol=1e-5)
+    adam, rng = Adam(network.theta, network.grad), np.random.default_rng(0)
+    assert fit(network, adam, images, labels, epochs=2, batch_size=1, rng=rng).shape == (6,)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_losses_are_float64_with_a_column_for_each_replica(dataset, epochs):
+    network = mlp([784, 10], replicas=(2, 3))
+    adam, rng = Adam(network.theta, network.grad), np.random.default_rng(0)
+    images, labels = dataset.images[:20], dataset.labels[:20]
+    losses = fit(network, adam, images, labels, epochs=epochs, batch_size=10, rng=rng)
+    assert losses.shape == (2 * epochs, 2, 3)
+    assert losses.dtype == np.float64
+    assert all(np.asarray(value).dtype == np.float64 for value in evaluate(network, images, labels))
+
+
+def test_each_row_of_a_stacks_order_needs_a_generator_of_its_own():
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        next(batches(np.arange(12).reshape(3, 4), 2, rng=[np.random.default_rng(s) for s in (0, 1)]))
