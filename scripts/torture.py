@@ -1,13 +1,14 @@
 """Kill runs at random moments, fill their disk, stop their workers, and see that nothing is lost or silently wrong.
 
-    python scripts/torture.py                              200 kills and everything else, some 20 minutes on two cores
+    python scripts/torture.py                              200 kills and everything else, half an hour on two busy cores
     python scripts/torture.py --only kill --kills 1000     kills alone
     python scripts/torture.py --only twice,compare         one torment, of one victim
 
 A kill meets download, compare, study, sweep or play, at a moment drawn from the duration of a run that nobody disturbs:
 SIGKILL half of the time, else SIGTERM, SIGINT or SIGHUP. A run has survived if
 
-- every byte is still there that an earlier complete run, or the user, had left in its folder;
+- every byte is still there that an earlier complete run, or the user, had left in its folder (the index of a folder of
+  studies may be made anew);
 - no process of the run is left after 5 seconds, and its exit code says how it ended;
 - the same command, started again, goes on with what was finished, ends with exit code 0 and has the very numbers of a
   run that nobody disturbed: the same SHA-256;

@@ -93,17 +93,19 @@ def stopped_worker(trial: Trial) -> Iterator[str]:
 
 
 def _worker(trial: Trial, number: int) -> Iterator[str]:
-    for _ in range(TRIES):
+    for attempt in range(1, TRIES + 1):
         run, met = trial.run("worker"), False
         while not (workers := run.workers()) and run.process.poll() is None:
             time.sleep(0.05)
-        time.sleep(trial.rng.uniform(0, trial.undisturbed.seconds / 4))
-        with suppress(ProcessLookupError, ValueError):  # the work was done before
+        time.sleep(trial.rng.uniform(0, trial.undisturbed.seconds / 4**attempt))
+        with suppress(ProcessLookupError, ValueError):  # the work was done before: earlier, the next time
             os.kill(int(trial.rng.choice(workers)), number)
             met = True
         yield from trial.ends_well(run)
         if met:
             return
+        shutil.rmtree(run.folder)  # a sweep that is complete has no more work
+        judge.earlier(trial.victim, trial.undisturbed, run.folder)
     yield f"in {TRIES} runs no worker was met"
 
 
