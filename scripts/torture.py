@@ -95,10 +95,12 @@ def main() -> int:
         chosen = victims(dataset, place, address)
         if not (wanted := jobs(args, chosen)):
             cli.complain(f"nothing to do: --only {','.join(args.only)} names no torment with one of its victims")
+            if args.out is None:
+                shutil.rmtree(place)
             return 2
         outcomes = tormented(wanted, place, args.seed, args.jobs)
     printed = cli.say(table(outcomes))
-    failed = [outcome for outcome in outcomes if outcome.faults]
+    failed = any(outcome.faults for outcome in outcomes)
     if not failed and args.out is None:
         shutil.rmtree(place)
     return 1 if failed or not printed else 0
