@@ -16,6 +16,9 @@ from scratchnet.data import Dataset, fashion_mnist, pixels, synthetic
 
 ROOT = Path(__file__).parent.parent
 
+# What is measured by coverage imports more, and writes files of its own at the end, on a disk that is full too.
+alone = pytest.mark.skipif("coverage" in sys.modules, reason="not under coverage")
+
 
 # Fixtures that take seconds and are made once for their file.
 SHARED = {"quick", "digests", "parsed"}

@@ -16,7 +16,7 @@ from pathlib import Path
 import http_server as web
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, alone
 from http_server import http_server
 
 from scratchnet.data import dataset, download, fashion_mnist
@@ -403,6 +403,7 @@ def download_process(file, folder, *mirrors, before=""):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@alone
 def test_a_full_disk_is_reported_in_one_sentence_and_leaves_nothing_behind(tmp_path, labels):
     """With a limit on the size of files, a write fails in its middle, as on a full disk."""
     file, content = labels

@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, alone
 
 from scratchnet.files import Owned, clear, must_be_writable, owning, replacing, set_aside
 
@@ -39,6 +39,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+@alone
 def test_a_disk_that_is_full_in_the_middle_of_a_file_is_an_error_with_its_name(tmp_path):
     """In a process of its own, which may not write more than 1000 bytes to a file."""
     (tmp_path / "a.txt").write_text("old")

@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, alone
 
 PACKAGE = ROOT / "scratchnet"
 
@@ -149,6 +149,7 @@ def test_the_package_never_imports_an_oracle(library):
         assert library not in {m.split(".")[0] for m in imports(file)}, file
 
 
+@alone
 def test_import_scratchnet_loads_neither_matplotlib_nor_requests_nor_cupy(python):
     heavy = ("matplotlib", "requests", "cupy", "tqdm", "torch", "multiprocessing")
     done = python("-c", f"import sys, scratchnet; print([m for m in {heavy} if m in sys.modules])")
