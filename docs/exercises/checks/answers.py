@@ -105,7 +105,7 @@ def expect(name: str, got: Any, right: Any, mistakes: Mapping[str, Any] | None =
     right = np.asarray(right)
     if not isinstance(got, (np.ndarray, numbers.Number)) or np.asarray(got).dtype.kind not in "biuf":
         raise Wrong(f"{name} is {_kind(got)}, expected an array of numbers of shape {right.shape}.")
-    got = np.asarray(got)
+    got = np.asarray(got, dtype=np.float64)
     if _close(got, right, rtol):
         return
     for sentence, mistake in (mistakes or {}).items():
