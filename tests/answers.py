@@ -380,6 +380,7 @@ WRONG = {
             "return np.zeros(shape) + rng.normal(0, np.sqrt(2 / shape[0]), shape[1])",
             "All rows or all columns are equal",
         ),
+        ("return np.ones(shape) * rng.normal(0, 0.06, (shape[0], 1))", "All rows or all columns are equal"),
         (NORMAL.replace(", shape)", ", shape[::-1])"), "of the shape (120, 600), expected"),
         ("return 2 / shape[0]", "It returns a float"),
         ("return rng.normal(0, 1, shape) / 0", "infinite or not a number"),
@@ -396,7 +397,8 @@ WRONG = {
         (UNIFORM.replace("np.sqrt(6 / shape[0])", "2 / shape[0]"), "The bound is 2/n_in here"),
         (UNIFORM.replace("6 /", "24 /"), "You took y²/12 for the variance"),
         (UNIFORM.replace("-y", "0"), "expected the mean 0"),
-        (NORMAL, "the distribution has to be uniform"),
+        (NORMAL, "In a uniform distribution it is √3 of them"),
+        ("return rng.choice([-1, 1], shape) * np.sqrt(2 / shape[0])", "is 1.00 standard deviations from 0"),
         (UNIFORM.replace("shape[0]", "max(shape)"), "whichever is larger"),
     ],
     "signal_after": [
@@ -445,6 +447,7 @@ WRONG = {
         ("return a.mean() - b.mean()", "expected 3"),
     ],
     "blind_guess": [
+        ("np.log(classes)", "None (is a `return` missing?), expected a number."),
         ("return np.log10(classes)", "You took log₁₀"),
         ("return np.log2(classes)", "You took log₂"),
         ("return np.log(1 / classes)", "so it is positive"),

@@ -82,8 +82,12 @@ def he_uniform(function):
         "You took y²/12 for the variance: that is U(0, y), which has half the width of U(−y, y).": 8 / WIDE,
     }
     W = _judge_variance(function, mistakes)
-    if abs(W).max() > 1.8 * W.std():
-        raise Wrong("The variance is right, and some weights lie far outside: the distribution has to be uniform.")
+    farthest = abs(W).max() / W.std()
+    if abs(farthest - 3**0.5) > 0.05:
+        raise Wrong(
+            f"The variance is right, and the farthest weight is {farthest:.2f} standard deviations from 0. In a uniform "
+            "distribution it is √3 of them."
+        )
     return f"The bound is √(6/n_in) = {(6 / WIDE) ** 0.5:.4f}, and the farthest of the weights {abs(W).max():.4f}."
 
 
