@@ -69,12 +69,30 @@ RIGHT = {
         "CENTRAL": "4",
         "ONE_SIDED": "2",
     },
+    "initialization": {
+        "he_normal": "return rng.normal(0, np.sqrt(2 / shape[0]), shape)",
+        "he_uniform": "y = np.sqrt(6 / shape[0]); return rng.uniform(-y, y, shape)",
+        "signal_after": "return q * (n_in * w_var / 2) ** layers",
+        "RULE_FACTOR": "1 / 6",
+    },
+    "lesson": {
+        "paired_interval": """
+            d = a - b
+            n = len(d)
+            half = t_quantile(n - 1, 0.95) * d.std(ddof=1) / np.sqrt(n)
+            return d.mean(), d.mean() - half, d.mean() + half""",
+        "blind_guess": "return np.log(classes)",
+    },
 }
 
 ADAM = RIGHT["adam"]["adam_step"]
 ADAMW = RIGHT["adam"]["adamw_step"]
 DIFFERENCE = RIGHT["gradient_checking"]["numerical_gradient"]
 CHECK = RIGHT["gradient_checking"]["is_wrong"]
+NORMAL = RIGHT["initialization"]["he_normal"]
+UNIFORM = RIGHT["initialization"]["he_uniform"]
+PAIRED = RIGHT["lesson"]["paired_interval"]
+APART = PAIRED.replace("d.std(ddof=1)", "np.sqrt(a.var(ddof=1) + b.var(ddof=1))")
 MAXOUT = "m = X.shape[1] // 2; a, b = X[:, :m], X[:, m:]; "
 SMOOTH = "n, c = Z.shape; P = softmax(Z); T = np.eye(c)[labels]; S = (1 - s) * T + s / c; "
 
@@ -342,5 +360,102 @@ WRONG = {
         ("4", "That is the central difference"),
         ("0.5", "Say how many times smaller"),
         ("1", "It shrinks too"),
+    ],
+    "he_normal": [
+        (NORMAL.replace("shape[0]", "shape[1]"), "You took the fan of the wrong side"),
+        (NORMAL.replace("2 / shape[0]", "1 / shape[0]"), "The factor 2 is missing: ReLU"),
+        (NORMAL.replace("2 / shape[0]", "1 / shape[1]"), "The factor 2 is missing, and the fan"),
+        (NORMAL.replace("shape[0]", "sum(shape)"), "That is Glorot's compromise"),
+        (NORMAL.replace("shape[0]", "np.prod(shape)"), "That is 2/(n_in·n_out)"),
+        (NORMAL.replace("np.sqrt(2 / shape[0])", "2 / shape[0]"), "you made it the standard deviation"),
+        (NORMAL.replace("np.sqrt(2 / shape[0])", "2 / np.sqrt(shape[0])"), "the 2 belongs inside the root"),
+        (NORMAL.replace("2 / shape[0]", "3 / shape[0]"), "expected 2/n_in = 0.003333"),
+        (NORMAL.replace("shape[0]", "max(shape)"), "whichever is larger"),
+        (NORMAL.replace("normal(0", "normal(0.5"), "expected the mean 0"),
+        ("return abs(rng.normal(0, np.sqrt(2 / shape[0]), shape))", "expected the mean 0"),
+        (UNIFORM, "that is exercise 2"),
+        (NORMAL.replace("rng", "np.random.default_rng()"), "Two generators with one seed gave two arrays"),
+        (NORMAL.replace("rng", "np.random.default_rng(1)"), "seed nothing yourself"),
+        (
+            "return np.zeros(shape) + rng.normal(0, np.sqrt(2 / shape[0]), shape[1])",
+            "All rows or all columns are equal",
+        ),
+        ("return np.ones(shape) * rng.normal(0, 0.06, (shape[0], 1))", "All rows or all columns are equal"),
+        (NORMAL.replace(", shape)", ", shape[::-1])"), "of the shape (120, 600), expected"),
+        ("return 2 / shape[0]", "It returns a float"),
+        ("return rng.normal(0, 1, shape) / 0", "infinite or not a number"),
+    ],
+    "he_uniform": [
+        (UNIFORM.replace("shape[0])", "shape[1])"), "You took the fan of the wrong side"),
+        (UNIFORM.replace("6 /", "3 /"), "The factor 2 is missing: ReLU"),
+        (UNIFORM.replace("6 / shape[0]", "3 / shape[1]"), "The factor 2 is missing, and the fan"),
+        (UNIFORM.replace("shape[0]", "sum(shape)"), "That is Glorot's compromise"),
+        (UNIFORM.replace("6 /", "2 /"), "√(2/n_in) is the standard deviation, and you made it the bound"),
+        (UNIFORM.replace("6 /", "1 /"), "That is the lesson's general rule"),
+        (UNIFORM.replace("6 / shape[0]", "2 / shape[0] / 3"), "You divided by √3"),
+        (UNIFORM.replace("np.sqrt(6 / shape[0])", "6 / shape[0]"), "The bound is 6/n_in here"),
+        (UNIFORM.replace("np.sqrt(6 / shape[0])", "2 / shape[0]"), "The bound is 2/n_in here"),
+        (UNIFORM.replace("6 /", "24 /"), "You took y²/12 for the variance"),
+        (UNIFORM.replace("-y", "0"), "expected the mean 0"),
+        (NORMAL, "In a uniform distribution it is √3 of them"),
+        ("return rng.choice([-1, 1], shape) * np.sqrt(2 / shape[0])", "is 1.00 standard deviations from 0"),
+        (UNIFORM.replace("shape[0]", "max(shape)"), "whichever is larger"),
+    ],
+    "signal_after": [
+        ("return q * (n_in * w_var) ** layers", "You forgot ReLU"),
+        ("return q * (n_in * w_var) ** layers / 2", "You counted ReLU once"),
+        ("return q * (n_in * w_var / 4) ** layers", "You halved twice"),
+        ("return q * n_in * w_var / 2 * layers", "You added the factors"),
+        ("return q * n_in * w_var / 2", "That is one layer"),
+        ("return q * (n_in * w_var / 2) ** (layers - 1)", "a layer too few"),
+        ("return q * (n_in * w_var / 2) ** (layers + 1)", "a layer too many"),
+        ("return (n_in * w_var / 2) ** layers", "You forgot q"),
+        ("return q * (w_var / 2) ** layers", "You forgot n_in"),
+        ("return q * (n_in * w_var / 2) ** (layers / 2)", "You took the root of the factor"),
+        ("return (q * (n_in * w_var / 2) ** layers) ** 0.5", "That is the root mean square"),
+        ("return q * (n_in * w_var**2 / 2) ** layers", "You squared w_var"),
+        ("return q * 0.75**layers", "The mean square with He's variance is"),
+        ("return q * (n_in * w_var / 2) ** max(layers, 1)", "The mean square after no layer is"),
+    ],
+    "RULE_FACTOR": [
+        ("1 / 3", "ReLU halves the mean square too"),
+        ("0.5", "that of U(−y, y) is y²/3"),
+        ("1", "A factor of 1 would keep q"),
+        ("6**-0.5", "the root mean square"),
+        ("6", "The signal fades"),
+        ("1 / 24", "You took y²/12"),
+    ],
+    "paired_interval": [
+        (PAIRED.replace("t_quantile(n - 1, 0.95)", "1.96"), "You took a normal quantile"),
+        (PAIRED.replace("ddof=1", ""), "You divided by n in the standard deviation"),
+        (PAIRED.replace(" / np.sqrt(n)", ""), "You forgot √n"),
+        (PAIRED.replace("/ np.sqrt(n)", "/ n"), "You divided by n: the mean of n seeds"),
+        (PAIRED.replace("d.std", "d.var"), "That is the variance"),
+        (APART.replace("n - 1,", "2 * n - 2,"), "the test of two independent samples"),
+        (APART, "What the seed adds to both cancels there"),
+        (PAIRED.replace("n - 1,", "n,"), "t has n degrees of freedom here"),
+        (PAIRED.replace("0.95", "0.975"), "two sides already"),
+        (PAIRED.replace("0.95", "0.9"), "each side has 2.5 %"),
+        (PAIRED.replace("t_quantile(n - 1, 0.95) * ", ""), "t is missing"),
+        (PAIRED.replace("a - b", "b - a"), "you took b − a"),
+        (PAIRED.replace("return d.mean()", "return d"), "one for each seed: take their mean"),
+        (PAIRED.replace("return d.mean()", "return d.sum()"), "You summed the differences"),
+        (PAIRED.replace("d.mean() - half, d.mean() + half", "d.mean() + half, d.mean() - half"), "are exchanged"),
+        (PAIRED.replace("d.mean() - half, d.mean() + half", "half, half"), "half the width of the interval"),
+        (PAIRED.replace("d.mean() + half", "half"), "high of 6 seeds is"),
+        (PAIRED.replace("t_quantile(n - 1, 0.95)", "2.5706"), "low of 10 seeds is"),
+        ("return a.mean() - b.mean()", "expected 3"),
+    ],
+    "blind_guess": [
+        ("np.log(classes)", "None (is a `return` missing?), expected a number."),
+        ("return np.log10(classes)", "You took log₁₀"),
+        ("return np.log2(classes)", "You took log₂"),
+        ("return np.log(1 / classes)", "so it is positive"),
+        ("return 1 / classes", "That is p"),
+        ("return 1 - 1 / classes", "how often a guess is wrong"),
+        ("return 2.302585", "whatever their number"),
+        ("return classes * np.log(classes)", "only the label's −log p counts"),
+        ("return 0.0", "The loss of p = 1 is 0"),
+        ("return np.log(max(classes, 7))", "The loss for 2 classes is 1.946, expected 0.6931"),
     ],
 }

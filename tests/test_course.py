@@ -106,9 +106,12 @@ def test_a_chapter_leads_to_its_file_its_exercises_and_the_next_chapter(name):
     assert f"({following}.md)" in text
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", [*CHAPTERS, "initialization", "lesson"])
 def test_a_chapter_names_every_exercise(name):
-    source = (DOCS / "exercises" / f"{name.replace('-', '_')}.py").read_text("utf-8")
+    exercises = name.replace("-", "_")
+    assert f"](exercises/{exercises}.py)" in page(name)
+    assert f"$ python docs/exercises/check.py {exercises}\n" in page(name)
+    source = (DOCS / "exercises" / f"{exercises}.py").read_text("utf-8")
     for exercise in re.findall(r"^(?:def |class |)(\w+)(?:\(.*:| = None)$", source, re.MULTILINE):
         assert exercise in page(name), exercise
 

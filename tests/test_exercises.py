@@ -169,7 +169,7 @@ def test_the_command_says_verdicts_and_its_exit_code_too(python, tmp_path):
     assert "linear_backward: WRONG. dW is transposed" in wrong.stdout
     stubs = python("docs/exercises/check.py")
     assert (stubs.returncode, stubs.stderr) == (1, "")
-    assert stubs.stdout.endswith("0 of 22 right\n")
+    assert stubs.stdout.endswith("0 of 28 right\n")
     unknown = python("docs/exercises/check.py", "physics")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "expected one of linear, activations" in unknown.stderr

@@ -19,7 +19,16 @@ sys.path[:0] = [str(HERE.parent.parent / "scripts"), str(HERE)]
 sys.dont_write_bytecode = True  # a reader's file is read anew each time
 
 import cli  # noqa: E402
-from checks import activations, adam, dropout, gradient_checking, linear, softmax_cross_entropy  # noqa: E402
+from checks import (  # noqa: E402
+    activations,
+    adam,
+    dropout,
+    gradient_checking,
+    initialization,
+    lesson,
+    linear,
+    softmax_cross_entropy,
+)
 from checks.answers import NotFilled, Wrong, answer, load  # noqa: E402
 
 CHAPTERS = {
@@ -29,6 +38,8 @@ CHAPTERS = {
     "softmax_cross_entropy": softmax_cross_entropy.EXERCISES,
     "adam": adam.EXERCISES,
     "gradient_checking": gradient_checking.EXERCISES,
+    "initialization": initialization.EXERCISES,
+    "lesson": lesson.EXERCISES,
 }
 
 

@@ -104,7 +104,8 @@ def expect(name: str, got: Any, right: Any, mistakes: Mapping[str, Any] | None =
     """Raise Wrong unless the array `got` is `right`; where it equals one of the `mistakes`, by that one's sentence."""
     right = np.asarray(right)
     if not isinstance(got, (np.ndarray, numbers.Number)) or np.asarray(got).dtype.kind not in "biuf":
-        raise Wrong(f"{name} is {_kind(got)}, expected an array of numbers of shape {right.shape}.")
+        expected = f"an array of numbers of shape {right.shape}" if right.shape else "a number"
+        raise Wrong(f"{name} is {_kind(got)}, expected {expected}.")
     got = np.asarray(got)
     if _close(got, right, rtol):
         return
