@@ -164,6 +164,7 @@ def test_a_residual_network_is_saved_and_loaded(tmp_path, X, rng):
         ([8, 6, 6, 6, 6, 4], 2),
         ([8, 6, 6, 6, 4], 3),
         ([8, 6, 6, 6, 4], 0),
+        ([8, 6, 4], 1),  # a layer in and a layer out, and no block between them
     ],
 )
 def test_sizes_that_make_no_blocks_are_refused_with_some_that_do(sizes, branch):
