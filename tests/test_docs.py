@@ -9,7 +9,6 @@ import shlex
 import sys
 import tomllib
 
-import numpy as np
 import pytest
 from conftest import ROOT
 
