@@ -39,6 +39,7 @@ ELSEWHERE = {
     "torture.py": "test_torture",
     "check.py": "test_exercises",
     "play.py": "test_play",
+    "sweep.py": "test_sweep",
 }
 # What needs more than a folder and images: every Python at hand, mutmut, or a run that came before (test_repetition).
 BY_HAND = {"versions.py", "mutants.py", "--repeat"}
