@@ -19,7 +19,6 @@ os.environ["MPLBACKEND"] = "agg"  # scripts open no window; matplotlib refuses a
 
 import argparse
 import errno
-import io
 import math
 import re
 import signal
@@ -31,6 +30,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import streams
 
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
@@ -284,7 +285,7 @@ def complain(message: object) -> None:
 def say(text: str) -> bool:
     """Print results. False where standard output does not take them; `run` will say why."""
     print(text)
-    return _refused() is None
+    return streams.refused() is None
 
 
 def run(main: Callable[[], int]) -> None:
@@ -295,7 +296,7 @@ def run(main: Callable[[], int]) -> None:
     is dropped. For standard output that is a failure, but for a closed pipe (`| head`: the reader has seen enough);
     for standard error nobody could be told.
     """
-    _ready_streams()
+    streams.make_ready()
     try:
         os.getcwd()
     except OSError:
@@ -319,7 +320,7 @@ def run(main: Callable[[], int]) -> None:
     except EXPECTED as error:
         complain(_explained(error))
         code = 1
-    if refused := _refused():
+    if refused := streams.refused():
         complain(f"standard output cannot be written ({refused.strerror})")
         code = code or 1
     sys.exit(code)
@@ -335,58 +336,6 @@ def _explained(error: BaseException) -> str:
 def exit_code(stopped: BaseException | None) -> int:
     """128 + the signal's number, as shells have it: 130 for Ctrl-C."""
     return 128 + (stopped.number if isinstance(stopped, Stopped) else int(signal.SIGINT))
-
-
-def _ready_streams() -> None:
-    """Open the streams that are closed, and let none fail, not even for a character that its encoding lacks."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:  # closed: a file opened later would get its number, and its content
-            os.open(os.devnull, os.O_RDWR)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
-    sys.stdout, sys.stderr = _without_errors(sys.stdout), _without_errors(sys.stderr)
-
-
-class _Dropping(io.BufferedIOBase):
-    """The bytes of a text stream. What a full disk, a closed pipe or a lost terminal does not take is dropped."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream  # kept, since it closes its bytes when nobody uses it any more
-        self.bytes = getattr(stream.buffer, "raw", stream.buffer)  # `python -u` has nothing in between
-        self.error: OSError | None = None
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self.bytes.fileno()
-
-    def isatty(self) -> bool:
-        return self.bytes.isatty()
-
-    def write(self, data: Any) -> int:
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self.bytes.write(rest) or len(rest) :]
-        except OSError as error:
-            self.error = error
-        return len(data)
-
-
-def _without_errors(stream: Any) -> Any:
-    by_line = stream.line_buffering or stream.write_through
-    dropping: Any = _Dropping(stream)
-    return io.TextIOWrapper(dropping, stream.encoding, errors="replace", line_buffering=by_line)
-
-
-def _refused() -> OSError | None:
-    """Why standard output has not taken everything, if that is an error: a closed pipe is none."""
-    sys.stdout.flush()
-    error = getattr(sys.stdout.buffer, "error", None)
-    return None if isinstance(error, BrokenPipeError) else error
 
 
 @contextmanager
