@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import placed
 import pytest
 
 from scratchnet.data import Dataset, fashion_mnist, pixels, synthetic
@@ -18,7 +19,6 @@ ROOT = Path(__file__).parent.parent
 
 # What is measured by coverage imports more, and writes files of its own at the end, on a disk that is full too.
 alone = pytest.mark.skipif("coverage" in sys.modules, reason="not under coverage")
-
 
 # Fixtures that take seconds and are made once for their file.
 SHARED = {"quick", "digests", "parsed"}
@@ -30,6 +30,18 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SHARED & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
+def pytest_generate_tests(metafunc):
+    if placed.has_two_places(metafunc.function):
+        metafunc.parametrize("place", ["host", "rules"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def place(request, monkeypatch):
+    """Where the arrays of a numerical test are: "host", or "rules", a device with CuPy's rules; see placed.py."""
+    if getattr(request, "param", "host") == "rules":
+        placed.place(monkeypatch, request.module)
 
 
 @pytest.fixture

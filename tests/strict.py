@@ -9,12 +9,15 @@ The numbers are NumPy's. It shows that calls are dispatched and arrays are place
 arithmetic, of its compiler or of its speed.
 """
 
+import functools
 import inspect
 import math
 import sys
 import types
 
 import numpy as np
+
+from scratchnet import optim
 
 
 def _signatures(**texts):
@@ -64,6 +67,11 @@ UFUNCS = set(NAMES.split())
 SCALARS = (bool, int, float, complex, np.generic)
 
 
+def lenient():
+    """Whether the code that uses an array may do so as if it were NumPy's: none may. placed.py lets a test do so."""
+    return False
+
+
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array in a GPU's memory, as a program that has CuPy sees it."""
 
@@ -87,7 +95,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def tobytes(self):
         return self._A.tobytes()
 
+    def __getattr__(self, name):
+        if not lenient() or name.startswith("__"):
+            raise AttributeError(f"'ndarray' object has no attribute {name!r}")
+        return getattr(self._A, name)
+
     def __array__(self, dtype=None, copy=None):
+        if lenient():
+            return np.array(self._A, dtype, copy=copy)
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
 
     def __bool__(self):
@@ -109,14 +124,16 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return ndarray, (self.get(),)
 
     def __copy__(self):
-        return self.copy()
+        return ndarray(self.get())
 
     def __deepcopy__(self, memo):
-        return self.copy()
+        return ndarray(self.get())
 
     # --- functions
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **settings):
+        if lenient():
+            return getattr(ufunc, method)(*bare(inputs), out=bare(out) or None, **settings)
         name = ufunc.__name__
         if method != "__call__" or name not in UFUNCS:
             raise TypeError(f"numpy.{name}, method {method}, is not in UFUNCS: has CuPy it?")
@@ -136,6 +153,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return out[0] if out else ndarray(result)
 
     def __array_function__(self, function, kinds, arguments, settings):
+        if lenient():
+            return function(*bare(arguments), **dict(zip(settings, bare([*settings.values()]), strict=True)))
         name = ".".join([*function.__module__.split(".")[1:], function.__name__])
         if name not in FUNCTIONS:
             raise TypeError(f"numpy.{name} is not in FUNCTIONS: has CuPy it?")
@@ -150,11 +169,16 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index):
+        if lenient():
+            return self._A[bare(index)]
         index = _wrapping(index, self.shape)
         whole = index if any(i is Ellipsis for i in index) else (*index, ...)  # an element is a view, too
         return ndarray(self._A[whole])
 
     def __setitem__(self, index, value):
+        if lenient():
+            self._A[bare(index)] = bare(value)
+            return
         if not isinstance(value, (ndarray, *SCALARS)):
             raise TypeError(f"Unsupported type {type(value)}")
         if isinstance(value, ndarray):
@@ -164,6 +188,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
 def _method(name):
     def method(self, *arguments, **settings):
+        if lenient():
+            return getattr(self._A, name)(*arguments, **settings)
         return _called(getattr(self._A, name), METHODS[name], arguments, settings)
 
     return method
@@ -177,13 +203,18 @@ for _name in VIEWS:
     setattr(ndarray, _name, property(lambda self, name=_name: ndarray(getattr(self._A, name))))
 
 
+def bare(x):
+    """NumPy's array in the place of one of the device: an argument, or a list of them."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(bare, x))
+    return x._A if isinstance(x, ndarray) else x
+
+
 def _host(x):
     """What NumPy computes with instead of x: an argument, or a list of them."""
     if isinstance(x, np.ndarray):
         raise TypeError(f"Unsupported type {type(x)}: an array of the host among arrays of the device")
-    if isinstance(x, (list, tuple)):
-        return type(x)(map(_host, x))
-    return x._A if isinstance(x, ndarray) else x
+    return type(x)(map(_host, x)) if isinstance(x, (list, tuple)) else bare(x)
 
 
 def _called(function, signature, arguments, settings, wrapped=True):
@@ -289,6 +320,12 @@ def modules():
     return {module.__name__: module for module in (cupy, cupyx, scipy, special)}
 
 
-def install():
-    """For a script in a process of its own: `import cupy` gives these rules."""
-    sys.modules.update(modules())
+def install(monkeypatch=None):
+    """`import cupy` gives these rules: for a test, or without `monkeypatch` for a process that is a script's own."""
+    if monkeypatch is None:
+        sys.modules.update(modules())
+        return
+    for name, module in modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    kernel = functools.cache(optim.adam_kernel.__wrapped__)  # a real CuPy's may be kept in the other cache
+    monkeypatch.setattr(optim, "adam_kernel", kernel)

@@ -2,13 +2,12 @@
 
 On the CPU these tests hold by construction and show that they can pass; on "cuda" they are skipped where there is no
 working GPU. "rules" is the device cuda with strict.py in the place of CuPy: it needs no GPU, and shows that every call
-and every array is where CuPy asks for it.
+and every array is where CuPy asks for it. The tests of these parts run on it once more, by placed.py.
 """
 
 import copy
 import json
 import pickle
-import sys
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +17,7 @@ import strict
 from conftest import ROOT
 
 from scratchnet import init
-from scratchnet.backend import adam_kernel, cuda_problem, on_host, to_device, to_host
+from scratchnet.backend import cuda_problem, on_host, to_device, to_host
 from scratchnet.data import Dataset
 from scratchnet.lab.comparison import compare
 from scratchnet.lab.executors import units_for_gpu
@@ -55,13 +54,9 @@ GPU = pytest.param("cuda", marks=pytest.mark.skipif(NO_GPU is not None, reason=f
 @pytest.fixture(params=["cpu", "rules", GPU])
 def device(request, monkeypatch):
     if request.param != "rules":
-        yield request.param
-        return
-    for name, module in strict.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    adam_kernel.cache_clear()  # one of the real CuPy may be there
-    yield "cuda"
-    adam_kernel.cache_clear()
+        return request.param
+    strict.install(monkeypatch)
+    return "cuda"
 
 
 def moved(layer, device):

@@ -126,6 +126,7 @@ def test_labels_may_have_replica_axes_too(rng):
         ([0, 1, 2], "need 6 labels, got labels of shape"),
     ],
 )
+@pytest.mark.host
 def test_wrong_labels_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         CrossEntropy().forward(np.zeros((N, CLASSES)), np.array(labels))

@@ -375,6 +375,7 @@ def test_a_device_that_does_not_exist_is_refused_in_one_sentence():
 
 
 @pytest.mark.skipif(cuda_problem() is None, reason="this machine has a GPU")
+@pytest.mark.host
 def test_a_device_that_is_not_there_is_refused_in_one_sentence():
     with pytest.raises(DeviceError, match="the device cuda cannot be used: CuPy "):
         initialized().to("cuda")

@@ -177,6 +177,7 @@ def test_sizes_that_make_no_blocks_are_refused_with_some_that_do(sizes, branch):
 
 
 @pytest.mark.parametrize("branch", [1, 2, 3])
+@pytest.mark.host
 def test_fixup_is_he_times_L_to_the_minus_1_over_2m_minus_2_in_branches(rng, branch):
     L, width = 16, 300
     network = residual_mlp([200, *[width] * (1 + L * branch), 10], branch=branch, alpha=1, shifts=True)
@@ -195,6 +196,7 @@ def test_fixup_is_he_times_L_to_the_minus_1_over_2m_minus_2_in_branches(rng, bra
         assert block.layers[-1].alpha == 5  # scalars start as the network has them
 
 
+@pytest.mark.host
 def test_with_fixup_a_step_changes_the_blocks_output_as_much_for_any_number_of_blocks():
     """The purpose of the rule: one step of gradient descent on the branches' last layers changes Σ f by Θ(η)."""
     changes = {}
