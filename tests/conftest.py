@@ -10,7 +10,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import placed
 import pytest
 
 from scratchnet.data import Dataset, fashion_mnist, pixels, synthetic
@@ -33,6 +32,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_generate_tests(metafunc):
+    import placed  # here: it imports PyTorch, and what a worker process imports is this file
+
     if placed.has_two_places(metafunc.function):
         metafunc.parametrize("place", ["host", "rules"], indirect=True)
 
@@ -41,6 +42,8 @@ def pytest_generate_tests(metafunc):
 def place(request, monkeypatch):
     """Where the arrays of a numerical test are: "host", or "rules", a device with CuPy's rules; see placed.py."""
     if getattr(request, "param", "host") == "rules":
+        import placed
+
         placed.place(monkeypatch, request.module)
 
 
