@@ -55,7 +55,7 @@ class Dataset:
 
 def pixels(images: np.ndarray) -> np.ndarray:
     """Convert images `(n, 28, 28)` of bytes from 0 to 255 to rows `(n, 784)` of float32 from 0 to 1: x/255."""
-    return images.reshape(len(images), 784).astype(np.float32) / 255
+    return np.divide(images.reshape(len(images), 784), 255, dtype=np.float32)  # one array of 188 MB, and not two
 
 
 def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
