@@ -357,7 +357,7 @@ def test_a_port_in_use_is_told_in_one_sentence_before_images_are_looked_for(pyth
 
 
 def test_the_page_in_a_browser(server, tmp_path):
-    from selenium.webdriver.common.by import By
+    By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
     from selenium.webdriver.common.keys import Keys
 
     def wait(condition):
