@@ -185,7 +185,7 @@ CLAIMS = {
 
 def test_a_network_that_is_prepared_by_nothing_keeps_no_promise(monkeypatch):
     """Each number is measured on the same network of He's weights, here by formulas of the test's own."""
-    X, labels, sizes = np.random.default_rng(2).random((200, 30)), np.arange(200) % 10, (30, 12, 8, 6, 10)
+    X, labels, sizes = 0.3 * np.random.default_rng(2).normal(size=(50, 30)), np.arange(50) % 10, (30, 12, 8, 6, 10)
 
     def fill(network, *_, rng=None):
         network.apply(init.linear(init.he_normal, rng=np.random.default_rng(5)))
@@ -211,13 +211,13 @@ def test_a_network_that_is_prepared_by_nothing_keeps_no_promise(monkeypatch):
         "lsuv": max((Y.var() for Y in outputs), key=lambda v: abs(v - 1)),
         "weight_norm": max(max(abs(y.mean()), abs(y.std() - 1)) for Y in outputs for y in Y.T),
         "krahenbuhl": ratios.max() / ratios.min(),
-        "pca": np.abs(centred.T @ centred / 200 - np.eye(12)).max(),
+        "pca": np.abs(centred.T @ centred / 50 - np.eye(12)).max(),
         "hinge_bias": max(nearest),
         "antisymmetric": np.abs(Z).max(),
         "looks_linear": np.abs(Z - X @ network.forward(np.eye(30))).max(),
         "zero_last": np.mean([np.log(np.exp(z).sum()) - z[t] for z, t in zip(Z, labels, strict=True)]),
     }
-    assert {p.name: p.measured for p in found} == pytest.approx(exact, rel=1e-3)
+    assert {p.name: p.measured for p in found} == pytest.approx(exact, rel=3e-4)
 
 
 @pytest.mark.parametrize("variances", [(1.2, 0.1, 1.0), (2.2, 0.1, 1.0)])

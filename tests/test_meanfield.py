@@ -153,6 +153,12 @@ def test_for_a_sigma_b_and_dropout_the_weights_alone_are_smaller():
     assert dropped[1] == plain[1] == 0.2
 
 
+def test_the_search_for_a_sigma_b_reaches_a_large_q():
+    """A tanh 100 times as wide and as high has the same σ_w, at a q 10⁴ times as large."""
+    wide = edge_of_chaos(lambda x: 100 * np.tanh(x / 100), sigma_b=100 * 0.2)
+    assert wide[0] == pytest.approx(edge_of_chaos(Tanh(), sigma_b=0.2)[0], rel=1e-6)
+
+
 def test_for_a_sigma_b_that_has_a_stable_edge_of_chaos_it_is_found():
     sigma_w, sigma_b = edge_of_chaos(GELU(), sigma_b=0.6)
     q = fixed_point(GELU(), sigma_w=sigma_w, sigma_b=sigma_b)
