@@ -43,6 +43,7 @@ FILES: dict[str, str] = {
     "init/structured": "",
     "init/residual": "residual",
     "init/data_dependent": "",
+    "init/expected": "",
     "lab/intervals": "",
     "lab/outputs": "diagnostics",
     "lab/symmetry": "diagnostics",

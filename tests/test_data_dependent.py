@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scratchnet import init
+from scratchnet.init.data_dependent import gradient_ratios
 from scratchnet.layers import GELU, Dropout, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
@@ -85,6 +86,17 @@ def test_lsuv_scales_only_what_is_outside_its_tolerance(X, rng):
     assert all(abs(Y.var() - 1) < 1e-5 for Y in outputs(network, X))
 
 
+@pytest.mark.parametrize(("variance", "after"), [(0.94, 1), (0.96, 0.96), (1.04, 1.04), (1.06, 1)])
+def test_lsuv_leaves_a_variance_within_its_tolerance_alone(variance, after, rng):
+    """A square orthogonal W keeps the variance of centred images."""
+    X = rng.normal(size=(50, 8))
+    X -= X.mean(axis=0)
+    X *= math.sqrt(variance / (X**2).mean())
+    network = mlp([8, 8], dtype=np.float64)
+    init.lsuv(network, X, rng=rng)
+    assert network.forward(X).var() == pytest.approx(after, rel=1e-9)
+
+
 # --- weight_norm ----------------------------------------------------------------------------------------------
 
 
@@ -97,6 +109,25 @@ def test_weight_norm_gives_every_unit_mean_0_and_variance_1(activation, replicas
     for Y in outputs(network, X):
         np.testing.assert_allclose(Y.mean(axis=-2), np.zeros((*replicas, Y.shape[-1])), atol=1e-5)
         np.testing.assert_allclose(Y.std(axis=-2), np.ones((*replicas, Y.shape[-1])), atol=1e-5)
+
+
+def test_weight_norm_takes_images_of_any_scale(X, rng):
+    for scale in (1e-4, 1e4):
+        network = mlp(SIZES)
+        init.weight_norm(network, np.float32(scale) * X, rng=rng)
+        for Y in outputs(network, np.float32(scale) * X):
+            np.testing.assert_allclose(Y.std(axis=0), 1, atol=1e-5)
+
+
+def test_sums_over_many_images_in_float32_are_taken_in_float64(rng):
+    """NumPy adds float32 rows one after the other, so a mean of 30 over 200,000 of them would be off by thousandths."""
+    X = (30 + rng.normal(size=(200_000, 4))).astype(np.float32)
+    for prepare in (init.weight_norm, lambda network, X, rng: init.pca_first_layer(network, X)):
+        network = mlp([4, 3, 2]).apply(init.linear(init.he_normal, rng=rng))
+        prepare(network, X, rng=rng)
+        Y = network.layers[0].forward(X).astype(np.float64)
+        np.testing.assert_allclose(Y.mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_allclose(Y.std(axis=0), 1, atol=1.5e-5)
 
 
 # --- krahenbuhl -----------------------------------------------------------------------------------------------
@@ -130,6 +161,11 @@ def test_krahenbuhl_gives_all_layers_equal_ratios_of_gradient_to_weight(activati
     assert (C.max(axis=0) / C.min(axis=0)).max() < 1.1
 
 
+@DTYPES
+def test_gradient_ratios_have_the_networks_dtype(dtype, X, rng):
+    assert gradient_ratios(he(dtype=dtype), X.astype(dtype), rng).dtype == dtype
+
+
 def test_without_krahenbuhl_the_ratios_differ(X, rng):
     network = mlp([196, 64, 96, 32, 10])
     init.weight_norm(network, X[:300], rng=rng)
@@ -153,6 +189,8 @@ def test_krahenbuhl_starts_with_principal_components_where_there_are_enough_imag
     init.krahenbuhl(network, X, rng=rng)
     Y = outputs(network, X)[0]
     np.testing.assert_allclose(np.corrcoef(Y.T), np.eye(48), atol=1e-3)
+    init.krahenbuhl(network, X[:49], rng=rng)  # 48 components, just enough
+    np.testing.assert_allclose(np.corrcoef(outputs(network, X[:49])[0].T), np.eye(48), atol=1e-2)
     init.krahenbuhl(network, X[:40], rng=rng)  # at most 39 components, too few for the 48 units
     Y = outputs(network, X[:40])[0]
     assert np.abs(np.corrcoef(Y.T) - np.eye(48)).max() > 0.1
@@ -187,9 +225,17 @@ def test_pca_takes_the_directions_of_largest_variance_first(X):
 
 def test_epsilon_shrinks_the_variance_of_component_j_to_lambda_over_lambda_plus_epsilon(X):
     network = he(dtype=np.float64)
-    init.pca_first_layer(network, X, epsilon=0.5)
     eigenvalues = np.linalg.eigvalsh(np.cov(X.astype(np.float64).T, bias=True))[::-1][:48]
-    np.testing.assert_allclose(outputs(network, X)[0].var(axis=0), eigenvalues / (eigenvalues + 0.5), rtol=1e-6)
+    for settings, epsilon in (({"epsilon": 0.5}, 0.5), ({}, 1e-5)):
+        init.pca_first_layer(network, X, **settings)
+        shrunk = eigenvalues / (eigenvalues + epsilon)
+        np.testing.assert_allclose(outputs(network, X)[0].var(axis=0), shrunk, rtol=1e-6)
+
+
+def test_pca_may_take_as_many_units_as_there_are_directions(X):
+    network = he(dtype=np.float64)
+    init.pca_first_layer(network, X[:49], epsilon=0)
+    np.testing.assert_allclose(np.cov(outputs(network, X[:49])[0].T, bias=True), np.eye(48), atol=1e-6)
 
 
 # --- hinge_bias -----------------------------------------------------------------------------------------------
@@ -348,6 +394,25 @@ def test_an_activation_keeps_its_own_parameters(name, units, X, labels, rng):
         assert np.abs(Y).max() < 1e-4
     if name == "looks_linear":
         np.testing.assert_allclose(Y, X @ network.forward(np.eye(196, dtype=np.float32)), atol=1e-4)
+
+
+class Cut:
+    """max(x, 0) as a layer of a reader's own: nothing but what a network calls."""
+
+    params: dict = {}
+
+    def forward(self, X, train=False):
+        self.X = X
+        return np.maximum(X, 0)
+
+    def backward(self, dY):
+        return dY * (self.X > 0)
+
+
+def test_an_activation_need_not_come_from_this_package(X, rng):
+    network = mlp(SIZES, activation=Cut)
+    init.lsuv(network, X, rng=rng)
+    assert all(abs(Y.var() - 1) <= 0.05 for Y in outputs(network, X))
 
 
 # --- zero_last_layer ------------------------------------------------------------------------------------------
@@ -539,8 +604,20 @@ def test_pca_finds_no_direction_in_images_of_one_grey(X):
     refuses(network, lambda: init.pca_first_layer(network, np.full_like(X, 0.3)), "varies in 0 directions")
 
 
+@pytest.mark.parametrize(("n", "n_in"), [(3, 196), (1000, 196), (20_000, 4)])
+def test_pca_tells_a_direction_from_rounding(n, n_in, rng):
+    line = np.outer(rng.normal(size=n), rng.normal(size=n_in))
+    network = he([n_in, 3, 10], dtype=np.float64)
+    refuses(network, lambda: init.pca_first_layer(network, line), "varies in 1 directions")
+    plane = line + 1e-6 * np.outer(rng.normal(size=n), rng.normal(size=n_in))
+    refuses(network, lambda: init.pca_first_layer(network, plane), "varies in 2 directions")
+
+
 def test_hinge_bias_refuses_a_network_without_weights_or_with_infinite_ones(X, rng):
     network = mlp(SIZES)
+    refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "initialize the network first")
+    network = he()
+    network.layers[2].W[:, 3] = 0  # one unit among others
     refuses(network, lambda: init.hinge_bias(network, X, rng=rng), "initialize the network first")
     network = he()
     network.layers[0].W[3, 3] = np.inf
@@ -549,9 +626,11 @@ def test_hinge_bias_refuses_a_network_without_weights_or_with_infinite_ones(X, r
 
 @pytest.mark.parametrize("name", ["antisymmetric", "looks_linear"])
 @pytest.mark.parametrize("sizes", [[196, 47, 10], [196, 48, 31, 10]])
-def test_odd_hidden_widths_cannot_be_paired(name, sizes, X, labels, rng):
-    network = he(sizes)
-    refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), "expected even hidden widths, got")
+@pytest.mark.parametrize("replicas", [(), (2,)], ids=str)
+def test_odd_hidden_widths_cannot_be_paired(name, sizes, replicas, X, labels, rng):
+    network, odd = he(sizes, replicas=replicas), re.escape(str(sizes[1:-1]))
+    match = f"^{name} pairs hidden units, so it expected even hidden widths, got {odd}$"
+    refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), match)
 
 
 def test_antisymmetric_refuses_a_network_without_hidden_units(rng):
@@ -568,7 +647,7 @@ def test_antisymmetric_refuses_a_scheme_that_ignores_the_shape(rng):
 @pytest.mark.parametrize("name", ["looks_linear", "krahenbuhl"])
 def test_what_is_proved_for_relu_is_refused_for_tanh(name, X, labels, rng):
     network = he(activation=Tanh, dropout=0.1, rng=rng)
-    match = "needs the activation ReLU.*network has Tanh"
+    match = f"^{name} needs the activation ReLU.*network has Tanh"
     refuses(network, lambda: init.PREPARATIONS[name](network, X, labels, rng=rng), match)
 
 

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
+import scipy.stats
 from oracle import torch
 
 from scratchnet import init
@@ -130,14 +132,31 @@ def test_an_unstable_edge_of_chaos_is_refused_and_a_stable_one_is_named():
 
 
 def test_an_activation_without_a_stable_edge_of_chaos_is_refused():
-    with pytest.raises(ValueError, match=r"V'\(q\) = 1\.500 > 1.*; this activation has no stable one"):
+    with pytest.raises(ValueError, match=r"V'\(q\) = 1\.500 > 1.*; none from q = 0\.001 to q = 7000 is stable"):
         edge_of_chaos(lambda z: z**2, q=1)
+
+
+ROUND = [m * 10.0**e for e in range(-3, 4) for m in (1, 1.5, 2, 3, 4, 5, 7)]
+
+
+@pytest.mark.parametrize(("highest", "named"), [*((1.02 * q, q) for q in ROUND), (0.0009, None), (12_000, 7000)])
+def test_the_stable_q_that_is_named_is_the_nearest_round_number(highest, named):
+    """φ(z) = z − z³/(3h): V'(q) = (1 − 12u + 45u²)/(1 − 6u + 27u²) with u = q/(3h), so q is stable up to h."""
+    words = f"; q = {named:g} is stable" if named else "; none from q = 0\\.001 to q = 7000 is stable"
+    with pytest.raises(ValueError, match=f"is unstable.*{words}"):
+        edge_of_chaos(lambda z: z - z**3 / (3 * highest), q=1.25 * highest)
 
 
 def test_for_a_sigma_b_and_dropout_the_weights_alone_are_smaller():
     plain, dropped = (edge_of_chaos(Tanh(), sigma_b=0.2, dropout=p) for p in (0.0, 0.36))
     assert math.isclose(dropped[0], 0.8 * plain[0], rel_tol=1e-9)
     assert dropped[1] == plain[1] == 0.2
+
+
+def test_the_search_for_a_sigma_b_reaches_a_large_q():
+    """A tanh 100 times as wide and as high has the same σ_w, at a q 10⁴ times as large."""
+    wide = edge_of_chaos(lambda x: 100 * np.tanh(x / 100), sigma_b=100 * 0.2)
+    assert wide[0] == pytest.approx(edge_of_chaos(Tanh(), sigma_b=0.2)[0], rel=1e-6)
 
 
 def test_for_a_sigma_b_that_has_a_stable_edge_of_chaos_it_is_found():
@@ -166,8 +185,11 @@ def test_an_edge_of_chaos_that_does_not_exist_is_refused():
         edge_of_chaos(Tanh())
     with pytest.raises(ValueError, match=r"expected either q.* or sigma_b, got both"):
         edge_of_chaos(Tanh(), q=1, sigma_b=1)
-    with pytest.raises(ValueError, match="expected a positive finite variance q, got -1"):
-        edge_of_chaos(Tanh(), q=-1)
+    with pytest.raises(ValueError, match="σ_b² would be -1e-08"):  # q − E[φ²]/E[φ'²] = −a² for φ(z) = z + a
+        edge_of_chaos(lambda z: z + 1e-4, q=0.01)
+    for q in (-1, 0, math.inf):
+        with pytest.raises(ValueError, match=f"expected a positive finite variance q, got {q}"):
+            edge_of_chaos(Tanh(), q=q)
     with pytest.raises(ValueError, match="expected a positive finite sigma_b, got 0; without biases"):
         edge_of_chaos(Tanh(), sigma_b=0)
     with pytest.raises(ValueError, match="there is no edge of chaos at q = 1: E"):
@@ -205,8 +227,9 @@ def test_a_fixed_point_is_where_scipy_finds_it_from_any_start(phi, sigma_w, sigm
 
 
 def test_a_fixed_point_that_cannot_be_computed_is_refused():
-    with pytest.raises(ValueError, match="expected a positive finite variance to start from, got 0"):
-        fixed_point(Tanh(), sigma_w=1, start=0)
+    for start in (0, math.inf):
+        with pytest.raises(ValueError, match=f"expected a positive finite variance to start from, got {start}"):
+            fixed_point(Tanh(), sigma_w=1, start=start)
     with pytest.raises(ValueError, match=r"expected an activation with a finite E.*, got NaN at q = 1"):
         fixed_point(lambda z: z * np.nan, sigma_w=1)
     with pytest.raises(ValueError, match=r"0 ≤ p < 1, got 1\.0"):
@@ -225,6 +248,12 @@ def test_the_gradients_depth_scale_is_one_over_log_chi_and_infinite_on_the_edge(
     assert gradient_depth_scale(Tanh(), sigma_w=1.0) == math.inf
     assert math.isclose(gradient_depth_scale(ReLU(), sigma_w=1.0), 1 / math.log(2), rel_tol=1e-9)
     assert math.isclose(gradient_depth_scale(ReLU(), sigma_w=2.0), 1 / math.log(2), rel_tol=1e-9)
+    dropped = {"sigma_w": 1.1, "dropout": 0.3}
+    q = fixed_point(Tanh(), sigma_b=0.3, **dropped)
+    assert math.isclose(
+        gradient_depth_scale(Tanh(), sigma_b=0.3, **dropped), 1 / abs(math.log(chi(Tanh(), q, **dropped)))
+    )
+    assert gradient_depth_scale(Tanh(), sigma_w=0.0, sigma_b=1.0) == 0  # weights of 0 let nothing pass
 
 
 def test_in_the_chaotic_phase_correlations_and_gradients_have_different_depth_scales():
@@ -241,6 +270,29 @@ def test_in_the_ordered_phase_they_have_the_same_and_all_inputs_become_alike():
     ratio = correlation_depth_scale(Tanh(), **order) / gradient_depth_scale(Tanh(), **order)
     assert math.isclose(ratio, 1, rel_tol=1e-9)
     assert correlation_depth_scale(ReLU(), sigma_w=math.sqrt(2)) == math.inf
+
+
+def test_newtons_method_needs_few_steps_also_near_the_edge():
+    calls = 0
+
+    def phi(x):
+        nonlocal calls
+        calls += 1
+        assert calls < 2000  # the walk c → C(c) takes 30,000 and more
+        return np.tanh(x)
+
+    sigma_w, sigma_b = edge_of_chaos(Tanh(), q=1.0)
+    settings = {"sigma_w": 1.01 * sigma_w, "sigma_b": sigma_b}
+    star = fixed_correlation(phi, **settings)
+    q = fixed_point(Tanh(), **settings)
+    assert math.isclose(correlation_map(Tanh(), star, q, **settings), star, rel_tol=1e-9)
+
+
+def test_a_correlation_is_at_most_1_whatever_is_rounded():
+    """A tanh as steep as a step, barely in the chaotic phase: the quadrature's error is larger than 1 − c*."""
+    steep = lambda x: np.tanh(15 * x)  # noqa: E731
+    sigma_w, sigma_b = edge_of_chaos(steep, q=9.0)
+    assert 0.999 < fixed_correlation(steep, sigma_w=(1 + 1e-7) * sigma_w, sigma_b=sigma_b) <= 1
 
 
 def test_a_signal_that_fades_or_explodes_has_no_correlation_to_settle_at():
@@ -279,6 +331,14 @@ def test_relu_without_biases_has_the_arc_cosine_kernel_as_its_correlation_map():
         kernel = (math.sqrt(1 - c * c) + c * (math.pi - math.acos(c))) / math.pi
         assert math.isclose(correlation_map(ReLU(), c, 2.5, sigma_w=0.7), kernel, rel_tol=1e-11)
         assert math.isclose(correlation_map(ReLU(), c, 2.5, sigma_w=0.7, dropout=0.2), 0.8 * kernel, rel_tol=1e-11)
+        slope = 1 - math.acos(c) / math.pi  # the kernel's derivative
+        assert math.isclose(correlation_slope(ReLU(), c, 2.5, sigma_w=0.7), slope, rel_tol=1e-11)
+
+
+def test_a_signal_of_size_0_has_neither_a_slope_nor_correlations():
+    for call in (variance_slope, lambda phi, q, **s: correlation_map(phi, 0.5, q, **s)):
+        with pytest.raises(ValueError, match="expected a variance q > 0, got q = 0"):
+            call(Tanh(), 0, sigma_w=1.0)
 
 
 def test_the_gradients_factor_of_a_layer_is_chi_times_n_out_over_n_in(rng):
@@ -440,3 +500,53 @@ def test_a_kink_lies_elsewhere_for_a_signal_of_another_size():
     density = math.exp(-0.5) / math.sqrt(2 * math.pi)
     assert math.isclose(meanfield.slope_moment(Ramp(), 4.0, kinks=[2.0]), beyond, rel_tol=1e-12)
     assert math.isclose(meanfield.second_moment(Ramp(), 4.0, kinks=[2.0]), 4 * (2 * beyond - density), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_kink_away_from_0_costs_no_accuracy_where_it_is_named(dropout):
+    """For max(x − 2, 0) with h = 2/√q, P = P(z > h) and its density d at h: E[φ²] = q((1 + h²)P − hd) and E[φ'²] = P.
+    For two signals, the moments of Owen (1956) and Rosenbaum (1961) as in test_signals.
+    """
+    density, beyond = scipy.stats.norm.pdf, scipy.stats.norm.sf
+    kept, kink = 1 - dropout, {"kinks": [2.0]}
+
+    def square(q):
+        h = 2 / math.sqrt(q)
+        return q * ((1 + h * h) * beyond(h) - h * density(h))
+
+    def pair(c, q):
+        """E[φ(√q z₁) φ(√q z₂)] and E[φ'(√q z₁) φ'(√q z₂)]."""
+        h, s = 2 / math.sqrt(q), math.sqrt(1 - c * c)
+        t = h * math.sqrt((1 - c) / (1 + c))
+        both = beyond(h) - 2 * scipy.special.owens_t(h, t / h)
+        first, product = (1 + c) * density(h) * beyond(t), s * density(h) * density(t) + c * both
+        return q * (product + 2 * c * h * density(h) * beyond(t) - 2 * h * first + h * h * both), both
+
+    def same(found, exact):
+        assert math.isclose(found, exact, rel_tol=1e-9), (found, exact)
+
+    same(gain(Ramp(), dropout=dropout, **kink), math.sqrt(kept / square(1)))
+    q, h = 1.7, 2 / math.sqrt(1.7)
+    laws = {"sigma_w": 1.3, "dropout": dropout, **kink}
+    V = 1.69 * square(q) / kept + 0.25
+    same(variance_map(Ramp(), q, sigma_b=0.5, **laws), V)
+    same(variance_slope(Ramp(), q, **laws), 1.69 * beyond(h) / kept)
+    same(chi(Ramp(), q, **laws), 1.69 * beyond(h) / kept)
+    same(gradient_factor(Ramp(), q, n_in=3, n_out=6, **laws), 2 * 1.69 * beyond(h) / kept)
+    product, slopes = pair(0.4, q)
+    same(correlation_map(Ramp(), 0.4, q, sigma_b=0.5, **laws), (1.69 * product + 0.25) / V)
+    same(correlation_slope(Ramp(), 0.4, q, sigma_b=0.5, **laws), 1.69 * slopes * q / V)
+
+    laws["sigma_b"] = 1.2
+    star = scipy.optimize.brentq(lambda q: 1.69 * square(q) / kept + 1.44 - q, 0.1, 20, xtol=1e-14)
+    same(fixed_point(Ramp(), **laws), star)
+    same(gradient_depth_scale(Ramp(), **laws), 1 / abs(math.log(1.69 * beyond(2 / math.sqrt(star)) / kept)))
+
+    h = 2 / math.sqrt(3.0)
+    weights, biases = math.sqrt(kept / beyond(h)), math.sqrt(3.0 * (h * density(h) / beyond(h) - h * h))
+    for found in (
+        edge_of_chaos(Ramp(), q=3.0, dropout=dropout, **kink),
+        edge_of_chaos(Ramp(), sigma_b=biases, dropout=dropout, **kink),
+    ):
+        same(found[0], weights)
+        same(found[1], biases)

@@ -20,7 +20,8 @@ def shape(request):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "value"), [(init.zeros, 0), (init.ones, 1), (partial(init.constant, value=-0.3), -0.3)]
+    ("scheme", "value"),
+    [(init.zeros, 0), (init.ones, 1), (init.constant, 0.1), (partial(init.constant, value=-0.3), -0.3)],
 )
 def test_constants_are_constant(scheme, value, shape, rng):
     W = scheme(shape, rng=rng)
@@ -33,6 +34,7 @@ def test_identity_is_g_times_the_identity_also_where_it_is_not_square(shape, rng
     W = init.identity(shape, rng=rng, gain=2.5)
     assert np.array_equal(W, np.broadcast_to(2.5 * np.eye(*shape[-2:]), shape))
     W[...] = 0  # and W is writable
+    assert np.array_equal(init.identity(shape, rng=rng), np.broadcast_to(np.eye(*shape[-2:]), shape))
 
 
 def test_uniform_has_its_bounds_mean_and_variance(shape, rng):
@@ -43,6 +45,7 @@ def test_uniform_has_its_bounds_mean_and_variance(shape, rng):
 def test_normal_has_its_mean_and_variance(shape, rng):
     assert_moments(init.normal(shape, rng=rng), 0, 1, 3)
     assert_moments(init.normal(shape, rng=rng, mean=2, std=0.1), 2, 0.01, 3)
+    assert (init.normal(shape, rng=rng, mean=2, std=0.0) == 2).all()
 
 
 def test_rule_uniform_is_within_one_over_root_n_in(shape, rng):
@@ -88,6 +91,12 @@ def test_equal_seeds_agree_and_two_draws_differ(shape):
         assert np.array_equal(first, scheme(shape, rng=np.random.default_rng(1))), name
 
 
+def test_a_layer_may_have_one_input_and_one_unit(rng):
+    for name, scheme in init.SCHEMES.items():
+        if name != "sparse":  # it takes 15 links
+            assert scheme((1, 1), rng=rng).shape == (1, 1), name
+
+
 def test_every_scheme_is_found_under_its_own_name():
     for name, scheme in init.SCHEMES.items():
         assert scheme.__name__ == name
@@ -119,6 +128,7 @@ def test_a_bias_has_no_fan_in(name, rng):
     [
         lambda rng: init.uniform((2, 3), rng=rng, low=1.0, high=1.0),
         lambda rng: init.uniform((2, 3), rng=rng, low=math.nan),
+        lambda rng: init.uniform((2, 3), rng=rng, low=-math.inf),
         lambda rng: init.normal((2, 3), rng=rng, std=-1.0),
         lambda rng: init.normal((2, 3), rng=rng, std=math.nan),
         lambda rng: init.rule_normal((0, 3), rng=rng),
@@ -178,6 +188,10 @@ def test_the_variance_is_the_one_of_the_rule(name, variance, shape, rng):
 def test_variance_scaling_has_variance_scale_over_fan(mode, fan, distribution, shape, rng):
     W = init.variance_scaling(shape, rng=rng, scale=1.7, mode=mode, distribution=distribution)
     assert_moments(W, 0, 1.7 / fan(*shape[-2:]), 3)
+
+
+def test_variance_scaling_is_lecuns_rule_if_nothing_else_is_said(shape, rng):
+    assert_moments(init.variance_scaling(shape, rng=rng), 0, 1 / shape[-2], 3)
 
 
 def test_he_takes_the_slope_of_a_leaky_relu_and_the_other_fan(shape, rng):
@@ -264,7 +278,7 @@ def test_far_bounds_give_no_outliers(rng):
     assert np.abs(W).max() < 7
 
 
-@pytest.mark.parametrize(("low", "high"), [(2, 2), (3, -3), (6, 9), (math.nan, 1)])
+@pytest.mark.parametrize(("low", "high"), [(2, 2), (3, -3), (4, 9), (math.nan, 1)])
 def test_bounds_that_keep_nothing_are_refused(low, high, rng):
     with pytest.raises(ValueError, match=r"expected low < high .*: widen the bounds"):
         init.truncated_normal((2, 3), rng=rng, low=low, high=high)
@@ -305,6 +319,13 @@ def test_two_fillings_that_differ_in_the_biases_alone_have_the_same_weights():
     for first, second in zip(networks[0].layers[::2], networks[1].layers[::2], strict=True):
         np.testing.assert_allclose(first.W, second.W, rtol=1e-6)
         assert not np.array_equal(first.b, second.b)
+
+
+def test_biases_take_one_generator_of_their_own_and_a_filling_without_them_takes_none():
+    for bias, taken in ((None, 0), (init.torch_linear_bias, 1)):
+        rng = np.random.default_rng(0)
+        mlp([4, 3, 2]).apply(init.linear(init.rule_uniform, rng=rng, bias=bias))
+        assert rng.bit_generator.seed_seq.n_children_spawned == taken
 
 
 def test_linear_fills_linear_layers_only(rng):

@@ -33,6 +33,17 @@ def test_orthogonal_is_uniform_among_all_rotations_and_reflections(rng):
     assert scipy.stats.ks_2samp(Q[:, 1, 2], other[:, 1, 2]).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6), (2, 5, 5)], ids=str)
+def test_orthogonal_is_the_factor_of_a_gaussian_matrix_whose_r_has_a_positive_diagonal(shape, rng):
+    """G = QR with R upper triangular and a positive diagonal has one solution; for a wide layer W is Qᵀ."""
+    W = init.orthogonal(shape, rng=np.random.default_rng(3))
+    Q = W if shape[-2] >= shape[-1] else W.mT
+    G = np.random.default_rng(3).standard_normal(Q.shape)
+    R = Q.mT @ G
+    np.testing.assert_allclose(R, np.triu(R), atol=1e-12)
+    assert (np.diagonal(R, axis1=-2, axis2=-1) > 0).all()
+
+
 def test_plain_qr_is_not_uniform(rng):
     """Householder's QR of a Gaussian 4 × 4 matrix: Q₀₀ = −|g₀₀|/‖g‖, whose mean is −4/(3π) = −0.424, and det Q = −1."""
     Q, _ = np.linalg.qr(rng.standard_normal((100_000, 4, 4)))
@@ -67,6 +78,13 @@ def test_sparse_links_are_normal_and_at_random_places(rng):
     assert_moments(W[W != 0], 0, 4, 3)
     links_of_an_input = (W != 0).sum(axis=1)  # 4000 units, each with a chance of 5/100
     assert np.abs(links_of_an_input - 200).max() < 5 * math.sqrt(4000 * 0.05 * 0.95)
+    W = init.sparse((100, 4000), rng=rng)
+    assert_moments(W[W != 0], 0, 1, 3)
+
+
+def test_sparse_may_have_one_link_or_all(rng):
+    for k in (1, 20):
+        assert ((init.sparse((20, 30), rng=rng, k=k) != 0).sum(axis=0) == k).all()
 
 
 def test_hadamard_is_scipys():
@@ -76,6 +94,7 @@ def test_hadamard_is_scipys():
 
 def test_zero_is_the_identity_cut_off_and_a_hadamard_matrix_where_the_layer_widens(rng):
     assert np.array_equal(init.zero((6, 4), rng=rng), np.eye(6, 4))
+    assert np.array_equal(init.zero((4, 4), rng=rng), np.eye(4))
     W = init.zero((3, 8), rng=rng)  # p = 3, c = 2^(−1)
     assert np.array_equal(W, 0.5 * scipy.linalg.hadamard(8)[:3])
     assert init.zero((2, 5, 6), rng=rng).shape == (2, 5, 6)
@@ -88,6 +107,7 @@ def test_the_bounds_of_siren_are_those_of_the_paper(shape, rng):
     assert_uniform(init.siren_first(shape, rng=rng), -1 / n_in, 1 / n_in)
     bound = math.sqrt(6 / n_in) / 30
     assert_uniform(init.siren_hidden(shape, rng=rng), -bound, bound)
+    assert_uniform(init.siren_hidden(shape, rng=rng, omega=1.0), -30 * bound, 30 * bound)
 
 
 def test_a_network_of_sines_settles_at_the_variance_q_equals_1_minus_exp_of_minus_2q(rng):
@@ -103,8 +123,9 @@ def test_a_network_of_sines_settles_at_the_variance_q_equals_1_minus_exp_of_minu
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_edge_of_chaos_has_for_relu_the_variance_of_hes_rule(shape, rng):
+def test_edge_of_chaos_has_for_relu_the_variance_of_hes_rule_and_no_biases(shape, rng):
     assert_moments(init.edge_of_chaos(shape, rng=rng), 0, 2 / shape[-2], 3)
+    assert (init.edge_of_chaos_bias(shape[-1:], fan_in=shape[-2], rng=rng) == 0).all()
 
 
 def test_edge_of_chaos_for_tanh_draws_weights_and_biases_with_the_deviations_of_the_theory(rng):
@@ -138,6 +159,8 @@ def test_edge_of_chaos_says_where_it_is_stable_for_gelu_and_takes_that(rng):
         lambda rng: init.sparse((14, 3), rng=rng),
         lambda rng: init.sparse((14, 3), rng=rng, k=0),
         lambda rng: init.siren_hidden((2, 3), rng=rng, omega=0.0),
+        lambda rng: init.edge_of_chaos((2, 3), rng=rng, dropout=1.0),
+        lambda rng: init.edge_of_chaos_bias((3,), fan_in=2, rng=rng, dropout=1.0),
     ],
 )
 def test_impossible_arguments_are_refused_in_one_sentence(call, rng):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -181,21 +181,11 @@ def _sparse(n_in: int, n_out: int) -> Theory:
             f"sparse takes {k} links for each unit, but for the shape {(n_in, n_out)} a unit has {n_in} inputs"
         )
     std = math.sqrt(k / n_in)
-    links = _normal("", n_in, n_out, 1.0).density
     norm = random_norm(n_in, n_out, 0.0, std)
     # With few links in a row, the largest rows stand out, and the limit of wide layers is approached slowly from above.
     tolerance = 0.25 + 1 / math.sqrt(n_out)
-    return Theory(
-        "15 links N(0, 1) per unit",
-        0.0,
-        std,
-        -math.inf,
-        math.inf,
-        norm,
-        zeros=1 - k / n_in,
-        density=links,
-        tolerance=tolerance,
-    )
+    links = _normal("15 links N(0, 1) per unit", n_in, n_out, 1.0)
+    return replace(links, std=std, spectral_norm=norm, zeros=1 - k / n_in, tolerance=tolerance)
 
 
 def _zero(n_in: int, n_out: int) -> Theory:

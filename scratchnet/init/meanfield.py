@@ -22,6 +22,7 @@ is not multiplied, since each has a mask of its own.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -310,8 +311,8 @@ def edge_of_chaos(
         return _edge(phi, q, kinks)[1] - sigma_b**2
 
     grid = [float(q) for q in np.geomspace(1e-6, 1e4, 201)]
-    signs = [excess(q) < 0 for q in grid]
-    found = [_crossing(excess, grid[i], grid[i + 1]) for i in range(200) if signs[i] != signs[i + 1]]
+    grid = [q for q in grid if slope_moment(phi, q, kinks=kinks) != 0]  # a small signal may reach no slope at all
+    found = [_crossing(excess, *pair) for pair in itertools.pairwise(grid) if len({excess(q) < 0 for q in pair}) == 2]
     if not found:
         raise ValueError(f"no variance q puts this activation on the edge of chaos with sigma_b = {sigma_b:g}")
     stable = [q for q in found if _edge_slope(phi, q, kinks) <= 1 + SAME]
@@ -342,7 +343,8 @@ def _check_stable(phi: Activation, q: float, kinks: Kinks) -> None:
         (m * 10.0**e for e in range(-3, 4) for m in (1, 1.5, 2, 3, 4, 5, 7)), key=lambda x: abs(math.log(x / q))
     )
     stable = (x for x in near if _edge(phi, x, kinks)[1] >= 0 and _edge_slope(phi, x, kinks) <= 1)
-    better = next((f"q = {x:g} is stable" for x in stable), "this activation has no stable one")
+    none = f"none from q = {min(near):g} to q = {max(near):g} is stable"
+    better = next((f"q = {x:g} is stable" for x in stable), none)
     raise ValueError(
         f"the edge of chaos at q = {q:.3g} is unstable, V'(q) = {slope:.3f} > 1: an error in q grows in every layer; "
         + better

@@ -193,13 +193,13 @@ def truncated_normal(
     """
     _finite(mean=mean)
     _scale(std=std)
-    if not (low < high and _kept(low, high) > 1e-3):
+    if not _kept(low, high) > 1e-3:
         raise ValueError(
             f"expected low < high with more than 0.1 % of N(0, 1) between them, got low = {low}, high = {high}: "
             "widen the bounds"
         )
     z = rng.standard_normal(shape)
-    while (outside := (z < low) | (z > high)).any():
+    while (outside := z != np.clip(z, low, high)).any():
         z[outside] = rng.standard_normal(int(outside.sum()))
     return mean + std * (z / truncated_std(low, high) if corrected else z)
 

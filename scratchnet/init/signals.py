@@ -139,22 +139,20 @@ def _log_sum_exp(std: float, classes: int) -> float:
 def _forward(layers: Sequence[LayerLaw], mean: np.ndarray, square: np.ndarray) -> list[tuple[Any, Any, Any]]:
     """M, v and (E[φ'(y)], E[φ'(y)²]) of each layer: arrays with one element for each example."""
     walk = []
-    for i, law in enumerate(layers):
+    for law in layers:
         M = law.w_mean * law.n_in * mean
         v = law.w_var * law.n_in * square + law.b_var
         phi = _phi(law)
         slope = derivative(phi)
         walk.append((M, v, (_normal(slope, M, v), _normal(_squared(slope), M, v)) if law.phi else (1.0, 1.0)))
-        if i < len(layers) - 1:
-            mean = _normal(function(phi), M, v)
-            square = _normal(_squared(function(phi)), M, v) / (1 - law.dropout)
+        mean = _normal(function(phi), M, v)
+        square = _normal(_squared(function(phi)), M, v) / (1 - law.dropout)
     return walk
 
 
 def _backward(layers: Sequence[LayerLaw], slopes: Sequence[tuple[Any, Any]]) -> list[Any]:
     """G = E[dy²] of each layer, where that of the logits is 1."""
-    shared, G = np.asarray(0.0), np.asarray(1.0)
-    sum_square = np.asarray(0.0)  # of Σ_j dz_j
+    G, sum_square = np.asarray(1.0), np.asarray(0.0)  # E[dz²] and E[(Σ_j dz_j)²]
     found = [G]
     for law, before, (slope, square) in zip(layers[:0:-1], layers[-2::-1], slopes[-2::-1], strict=True):
         shared = law.w_mean**2 * sum_square
