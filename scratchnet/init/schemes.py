@@ -199,7 +199,7 @@ def truncated_normal(
             "widen the bounds"
         )
     z = rng.standard_normal(shape)
-    while (outside := z != np.clip(z, low, high)).any():
+    while (outside := (z < low) | (z > high)).any():
         z[outside] = rng.standard_normal(int(outside.sum()))
     return mean + std * (z / truncated_std(low, high) if corrected else z)
 
