@@ -38,7 +38,7 @@ from scratchnet.lab.diagnostics import (
     slope,
 )
 from scratchnet.lab.parts import ACTIVATIONS
-from scratchnet.layers import GELU, Identity, Layer, LeakyReLU, Linear, PReLU, ReLU, Sigmoid, Tanh
+from scratchnet.layers import GELU, SELU, Identity, Layer, LeakyReLU, Linear, PReLU, ReLU, Sigmoid, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
 from scratchnet.normalization import LayerNorm
@@ -110,11 +110,14 @@ def test_sizes_are_moments_of_all_entries(rng):
     np.testing.assert_allclose(quantiles(Y, [0, 0.5, 1])[1], np.median(flat, axis=-1))
     assert mean_square(np.full((2, 2), 1e30, np.float32)) == pytest.approx(1e60)  # whose squares no float32 can hold
     assert np.isinf(ratio(Y, 0 * Y)).all()
+    assert np.isnan(ratio(0 * Y, 0 * Y)).all()
 
 
 def test_quantiles_are_the_median_the_quarters_and_one_in_a_hundred_on_either_side_by_default(rng):
     Y = rng.normal(size=(*STACK, 20, 5))
-    np.testing.assert_array_equal(quantiles(Y), np.quantile(Y, [0.01, 0.25, 0.5, 0.75, 0.99], axis=(-2, -1)))
+    shares = [0.01, 0.25, 0.5, 0.75, 0.99]
+    np.testing.assert_array_equal(quantiles(Y), np.quantile(Y, shares, axis=(-2, -1)))
+    np.testing.assert_array_equal(quantiles(Y[0, 0]), np.quantile(Y[0, 0], shares))
 
 
 def test_sums_of_many_or_of_large_numbers_in_float32_are_taken_in_float64(rng):
@@ -136,11 +139,13 @@ def test_nothing_is_dropped_from_outputs_unless_it_is_asked_for(rng):
 
 
 def test_a_histogram_counts_every_entry_once(rng):
-    Y = rng.normal(size=(2, 30, 4))
+    Y = rng.normal(size=(*STACK, 30, 4))
     edges = np.array([-1.0, 0.0, 0.5, 1.0])
-    for ours, y in zip(histogram(Y, edges), Y, strict=True):
-        inside = [(y < 0).sum(), ((y >= 0) & (y < 0.5)).sum(), (y >= 0.5).sum()]
-        np.testing.assert_allclose(ours, np.array(inside) / 120)
+    for index in np.ndindex(STACK):
+        y = Y[index]
+        inside = np.array([(y < 0).sum(), ((y >= 0) & (y < 0.5)).sum(), (y >= 0.5).sum()]) / 120
+        np.testing.assert_allclose(histogram(Y, edges)[index], inside)
+        np.testing.assert_allclose(histogram(y, edges), inside)
 
 
 def test_a_correlation_is_the_mean_over_all_pairs_of_different_examples(rng):
@@ -150,7 +155,8 @@ def test_a_correlation_is_the_mean_over_all_pairs_of_different_examples(rng):
         rows = Y[index]
         cosines = [a @ b / np.sqrt((a @ a) * (b @ b)) for a, b in itertools.combinations(rows, 2)]
         expected[index] = np.mean(cosines)
-    np.testing.assert_allclose(correlation(Y), expected, atol=1e-12)
+    for factor in (1e-9, 1, 1e9):
+        np.testing.assert_allclose(correlation(factor * Y), expected, atol=1e-12)
     assert correlation(np.array([[1.0, 0], [0, 0], [1, 1]])) == pytest.approx(math.sqrt(0.5))
     assert np.isnan(correlation(np.zeros((5, 3))))
     assert np.isnan(correlation(rng.normal(size=(50, 1, 5)))).all()  # one has nothing to be like
@@ -192,6 +198,12 @@ def test_an_activation_stays_as_it_is_when_its_slope_is_taken(rng):
     slope(network.layers[1], rng.normal(size=(6, 5)))
     assert network.layers[1].X is kept
     assert np.array_equal(network.grad, grad)
+    selu = SELU()  # made of another layer
+    selu.forward(rng.normal(size=(6, 5)))
+    kept = selu.elu.X
+    slope(selu, rng.normal(size=(6, 5)))
+    elementwise(selu, rng.normal(size=(6, 5)))
+    assert selu.elu.X is kept
 
 
 def test_of_normal_outputs_relu_flattens_half_and_tanh_what_the_normal_distribution_says(rng):
@@ -200,7 +212,7 @@ def test_of_normal_outputs_relu_flattens_half_and_tanh_what_the_normal_distribut
     bound = math.acosh(1 / math.sqrt(0.05))  # 1 − tanh² = 1/cosh² falls to 5 % there
     assert saturation(Y, Tanh()) == pytest.approx(2 * stats.norm.sf(bound), abs=0.002)
     assert saturation(Y, Tanh()) == pytest.approx(0.029, abs=0.002)
-    assert saturation(Y, Identity()) == saturation(Y, LeakyReLU(0.2)) == 0
+    assert saturation(Y, Identity()) == saturation(Y, LeakyReLU(0.05)) == 0  # 5 % of the maximum is not below it
 
 
 def test_dead_units_and_inputs_are_counted_over_all_that_is_given(rng):
@@ -218,7 +230,8 @@ def test_dead_units_and_inputs_are_counted_over_all_that_is_given(rng):
 def test_patterns_are_counted_as_sets_of_rows(rng):
     Y = rng.normal(size=(*STACK, 40, 4))
     for index in np.ndindex(STACK):
-        assert patterns(Y)[index] == len({tuple(row > 0) for row in Y[index]})
+        assert patterns(Y)[index] == patterns(Y[index]) == len({tuple(row > 0) for row in Y[index]})
+    assert patterns(np.array([[0.0, 1.0], [-1.0, 2.0]])) == 1  # 0 is off
 
 
 def test_a_layer_that_mixes_units_is_not_elementwise(rng):
@@ -228,6 +241,7 @@ def test_a_layer_that_mixes_units_is_not_elementwise(rng):
 
     Y = rng.normal(size=(5, 3))
     assert not elementwise(Softmax(), Y)
+    assert not elementwise(Softmax(), Y[:4, :2])
     assert not elementwise(LayerNorm(np.ones(3), np.zeros(3)), Y)
     assert not elementwise(Linear(np.eye(3), np.zeros(3)), Y)
 
@@ -238,6 +252,7 @@ def test_an_activation_of_a_diverged_networks_outputs_is_still_elementwise():
 
 def test_each_network_of_a_stack_has_its_own_saturated_outputs_also_where_its_activation_is_its_own(rng):
     Y, slopes = rng.normal(size=(3, 40, 5)), np.array([0.001, 0.2, 30.0])  # the last has its maximum on the left
+    assert elementwise(PReLU(slopes), Y)
     shares = saturation(Y, PReLU(slopes))
     assert shares.tolist() == [saturation(y, PReLU(a)) for y, a in zip(Y, slopes, strict=True)]
     assert shares.tolist() == [np.mean(Y[0] <= 0), 0, np.mean(Y[2] > 0)]
@@ -268,6 +283,9 @@ def test_an_effective_rank_is_the_exponential_of_the_entropy_of_singular_values(
     assert effective_rank(np.outer(np.arange(5.0), np.ones(4))) == pytest.approx(1, abs=1e-6)
     assert effective_rank(np.zeros((3, 3))) == 0
     assert np.isnan(effective_rank(np.full((3, 3), np.inf)))
+    expected[0, 1], expected[1, 2] = np.nan, 0
+    A[0, 1, 5, 2], A[1, 2] = np.nan, 0
+    np.testing.assert_allclose(effective_rank(A), expected)  # one that diverged spoils no other
 
 
 def test_the_largest_cosine_is_that_of_the_closest_pair(rng):
@@ -279,6 +297,13 @@ def test_the_largest_cosine_is_that_of_the_closest_pair(rng):
     assert largest_cosine(np.array([[1.0, -2, 0], [1, -2, 0]])) == pytest.approx(-1)
     assert np.isnan(largest_cosine(np.eye(1)))
     assert np.isnan(largest_cosine(np.array([[1.0, 0.0], [2.0, 0.0]])))
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_how_alike_units_are_does_not_depend_on_the_size_of_the_matrix(factor, rng):
+    A = rng.normal(size=(*STACK, 6, 5))
+    np.testing.assert_allclose(effective_rank(factor * A), effective_rank(A))
+    np.testing.assert_allclose(largest_cosine(factor * A), largest_cosine(A))
 
 
 # --- the network as a map ---------------------------------------------------------------------------------------------
