@@ -53,6 +53,16 @@ def network_of(sizes, rng, activation=Tanh, replicas=()):
     return network
 
 
+def network_like(network, activation):
+    """A network of the same parameters with another activation."""
+    sizes = [layer.W.shape[-2] for layer in network.layers if isinstance(layer, Linear)] + [
+        network.layers[-1].W.shape[-1]
+    ]
+    other = mlp(sizes, activation=activation, dtype=np.float64)
+    other.theta[...] = network.theta
+    return other
+
+
 def in_torch(network, index=()):
     """(function(theta, X) → logits, theta) of one of the networks, written with PyTorch's own functions."""
     functions = {"Tanh": torch.tanh, "ReLU": torch.relu, "GELU": torch.nn.functional.gelu}
@@ -99,6 +109,9 @@ def test_outputs_and_their_gradients_are_those_of_torchs_hooks(rng):
     for ours, theirs in itertools.chain(zip(Ys, seen, strict=True), zip(dYs, slopes, strict=True)):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
     np.testing.assert_allclose(network.layers[0].dW, twin[0].weight.grad.numpy().T, atol=1e-12)
+    deep = network_of([5, 7, 6, 4], rng)
+    Ys = outputs(deep, X)
+    assert [dY.shape for dY in output_gradients(deep, Ys[-1])] == [Y.shape for Y in Ys]
 
 
 def test_sizes_are_moments_of_all_entries(rng):
@@ -331,50 +344,116 @@ def test_a_jacobian_is_that_of_torch_func(activation, rng):
 
 
 def test_a_neural_tangent_kernel_is_the_product_of_jacobians_of_torch_func(rng):
-    stack = network_of([6, 5, 3], rng, replicas=STACK)
+    stack = network_of([6, 5, 7], rng, replicas=STACK)
     X = rng.normal(size=(4, 6))
     kernel = ntk(stack, X)
     assert kernel.shape == (*STACK, 4, 4)
     for index in np.ndindex(STACK):
         forward, theta = in_torch(stack, index)
         J = torch.func.jacrev(lambda t: forward(t, torch.tensor(X)))(theta).numpy()
-        np.testing.assert_allclose(kernel[index], np.einsum("ikp,jkp->ij", J, J) / 3, atol=1e-11)
+        np.testing.assert_allclose(kernel[index], np.einsum("ikp,jkp->ij", J, J) / 7, atol=1e-11)
 
 
 def test_layers_that_are_not_linear_have_their_part_in_the_kernel(rng):
     """One slope of a PReLU: its gradient for one example is the sum over units of dy·min(x, 0)."""
-    network = network_of([6, 5, 3], rng, PReLU)
+    network = mlp([6, 5, 3], activation=PReLU, normalization=LayerNorm, replicas=STACK, dtype=np.float64)
+    network.theta[...] = rng.normal(size=network.theta.shape)
     X = rng.normal(size=(4, 6))
-    J = []
+    J = np.zeros((*STACK, 4, 3, network.theta.shape[-1]))
     for i, k in np.ndindex(4, 3):
         Z = network.forward(X[i : i + 1])
         network.backward(np.eye(3)[None, k] * np.ones_like(Z))
-        J.append(network.grad.copy())
-    J = np.array(J).reshape(4, 3, -1)
-    np.testing.assert_allclose(ntk(network, X), np.einsum("ikp,jkp->ij", J, J) / 3, atol=1e-11)
+        J[..., i, k, :] = network.grad
+    np.testing.assert_allclose(ntk(network, X), np.einsum("...ikp,...jkp->...ij", J, J) / 3, atol=1e-11)
+
+
+def hessian(stack, index, X, labels):
+    """Of the loss with respect to all parameters of one of the networks, by PyTorch."""
+    forward, theta = in_torch(stack, index)
+    return torch.func.jacrev(torch.func.grad(cross_entropy(forward, X, labels)))(theta).numpy()
 
 
 @pytest.mark.parametrize("negative", [False, True])
 def test_sharpness_is_the_largest_eigenvalue_of_the_hessian(negative, rng):
     stack = network_of([4, 5, 3], rng, replicas=(3,))
-    X, labels = rng.normal(size=(8, 4)), rng.integers(3, size=8)
-    if negative:  # on a saddle, the eigenvalue that is largest in size is below 0
-        stack.theta[...] *= 0.02
-        X *= 20
+    X, labels = rng.normal(size=(3, 8, 4)), rng.integers(3, size=8)
+    if negative:  # on a saddle, as the first two are then, the eigenvalue that is largest in size is below 0
+        stack.theta[:2] *= 0.02
+        X *= np.array([20, 20, 0.3])[:, None, None]
     found = sharpness(stack, X, labels, rng=rng, tolerance=1e-7, most=5000)
-    lowest = np.inf
+    saddles = []
     for i in range(3):
-        forward, theta = in_torch(stack, i)
-        hessian = torch.func.jacrev(torch.func.grad(cross_entropy(forward, X, labels)))
-        eigenvalues = np.linalg.eigvalsh(hessian(theta).numpy())
+        eigenvalues = np.linalg.eigvalsh(hessian(stack, i, X[i], labels))
         assert found[i] == pytest.approx(eigenvalues[-1], rel=1e-3)
-        lowest = min(lowest, eigenvalues[0] + eigenvalues[-1])
-    assert (lowest < 0) == negative
+        assert sharpness(alone(stack, (i,)), X[i], labels, rng=rng, tolerance=1e-7, most=5000) == pytest.approx(
+            found[i], rel=1e-3
+        )
+        saddles.append(eigenvalues[0] + eigenvalues[-1] < 0)
+    assert saddles == [negative, negative, False]
+    assert 0 < found[2] < 1  # of all eigenvalues, those between 0 and 1 tell best whether a shift was taken by mistake
+
+
+def test_sharpness_in_float32_is_a_float32_near_that_of_float64(rng):
+    stack = network_of([4, 5, 3], rng, replicas=(2,))
+    stack.theta[0] *= 0.02  # with large inputs, a saddle
+    stack.theta[1] /= np.linalg.norm(stack.theta[1])
+    X, labels = rng.normal(size=(2, 8, 4)) * np.array([20, 1])[:, None, None], rng.integers(3, size=8)
+    single = mlp([4, 5, 3], activation=Tanh, replicas=(2,))
+    single.theta[...] = stack.theta
+    for i, close in ((0, 0.3), (1, 1e-3)):  # the power iteration is slow on the saddle
+        one, X_32 = alone(single, (i,)), X[i].astype(np.float32)
+        found = sharpness(one, X_32, labels, rng=np.random.default_rng(1), tolerance=1e-4, most=1000)
+        assert found.dtype == np.float32
+        assert found == pytest.approx(np.linalg.eigvalsh(hessian(stack, i, X[i], labels))[-1], rel=close)
+
+
+def test_the_step_of_sharpness_grows_with_theta_so_that_rounding_does_not_swallow_it(rng):
+    network = network_of([4, 5, 3], rng)
+    X, labels = rng.normal(size=(8, 4)) / 1e5, rng.integers(3, size=8)
+    network.layers[0].W *= 1e5
+    found = sharpness(network, X, labels, rng=rng, tolerance=1e-6, most=200)
+    assert found == pytest.approx(np.linalg.eigvalsh(hessian(network, (), X, labels))[-1], rel=3e-5)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1])
+@pytest.mark.parametrize("settings", [{}, {"tolerance": 0.3}, {"tolerance": -1}, {"tolerance": -1, "most": 7}])
+def test_sharpness_takes_the_rounds_of_a_power_iteration_that_its_tolerance_asks_for(scale, settings, rng):
+    class Counted(Tanh):
+        calls = 0
+
+        def forward(self, X, train=False):
+            Counted.calls += 1
+            return super().forward(X, train)
+
+    network = network_of([4, 5, 3], rng, Counted)
+    X, labels = scale * rng.normal(size=(8, 4)), rng.integers(3, size=8)
+    found = sharpness(network, X, labels, rng=np.random.default_rng(1), **settings)
+    H = hessian(network_like(network, Tanh), (), X, labels)
+    v, eigenvalue, rounds = np.random.default_rng(1).normal(size=len(H)), np.inf, 0
+    while rounds < settings.get("most", 100):
+        v /= np.linalg.norm(v)
+        before, eigenvalue, rounds, v = eigenvalue, v @ H @ v, rounds + 1, H @ v
+        if abs(eigenvalue - before) <= settings.get("tolerance", 0.01) * abs(eigenvalue):
+            break
+    assert Counted.calls == 2 * rounds  # a gradient on either side
+    assert found == pytest.approx(eigenvalue, rel=1e-4)
+
+
+def test_where_the_loss_has_no_curvature_the_sharpness_is_0_and_the_gradients_change_no_number(rng):
+    """A classifier so certain that the other classes have the probability 0: its gradient is constant, or 0."""
+    b = np.zeros((2, 3))
+    b[0, 0] = 1000
+    stack = Network([Linear(rng.normal(size=(2, 4, 3)), b)])
+    X, labels = rng.normal(size=(8, 4)), np.zeros(8, int)
+    flat, curved = sharpness(stack, X, labels, rng=rng, tolerance=1e-4)
+    assert flat == 0
+    assert curved > 0.1
+    assert np.isnan(gradient_change(stack, X, labels, learning_rate=0.1)).tolist() == [True, False]
 
 
 def test_sharpness_of_a_diverged_network_is_no_number_and_warns_nobody(rng):
     stack = network_of([4, 5, 3], rng, replicas=(2,))
-    stack.theta[0] = np.nan
+    stack.theta[0] *= 1e200
     found = sharpness(stack, rng.normal(size=(8, 4)), rng.integers(3, size=8), rng=rng)
     assert np.isnan(found[0])
     assert found[1] > 0
@@ -404,6 +483,17 @@ def test_nothing_that_is_measured_changes_a_parameter(rng):
     assert np.array_equal(stack.theta, before)
 
 
+def test_no_gradient_of_the_inputs_is_asked_for_where_only_that_of_the_parameters_is_wanted(rng):
+    class First(Linear):
+        def backward(self, dY, need_dX=True):
+            self.asked = need_dX
+            return super().backward(dY, need_dX)
+
+    network = Network([First(rng.normal(size=(4, 3)), np.zeros(3))])
+    gradient(network, rng.normal(size=(8, 4)), rng.integers(3, size=8))
+    assert network.layers[0].asked is False
+
+
 def test_movement_is_one_number_for_each_layer_with_parameters(rng):
     stack = network_of([4, 5, 3], rng, PReLU, STACK)
     before = stack.theta.copy()
@@ -415,13 +505,30 @@ def test_movement_is_one_number_for_each_layer_with_parameters(rng):
         W, b = stack.layers[2].W[index] - 1, stack.layers[2].b[index]
         assert found[2][index] == pytest.approx(math.sqrt(15) / math.sqrt((W**2).sum() + (b**2).sum()))
     assert np.isinf(movement(stack, 0 * before)).all()
+    one_of_one = mlp([4, 3], replicas=(1,))
+    assert np.isnan(movement(one_of_one, one_of_one.theta)).all()  # still at 0
+
+
+def test_movement_leaves_out_a_layer_that_declares_no_parameters(rng):
+    class Bare:  # it need not inherit from Layer
+        def forward(self, X, train=False):
+            return X
+
+        def backward(self, dY):
+            return dY
+
+    network = Network([Linear(np.ones((4, 3)), np.ones(3)), Bare()])
+    assert movement(network, 2 * network.theta).tolist() == [0.5]
 
 
 # --- shattering -------------------------------------------------------------------------------------------------------
 
 
 def test_a_line_goes_from_one_input_to_the_other_in_equal_steps():
-    assert line(np.array([0.0, 1]), np.array([1.0, 0]), 3).tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
+    for dtype in (np.float32, np.float64):
+        found = line(np.array([0, 1], dtype), np.array([1, 0], dtype), 3)
+        assert found.tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
+        assert found.dtype == dtype
 
 
 def test_shattering_is_the_autocorrelation_of_the_gradients_along_a_line(rng):
@@ -436,6 +543,8 @@ def test_shattering_is_the_autocorrelation_of_the_gradients_along_a_line(rng):
         for k in range(6):
             a, b = g[: 10 - k].ravel(), g[k:].ravel()
             assert found[i, k] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)))
+    stack.theta[0] = 0
+    assert np.isnan(shattering(stack, X)).all(axis=-1).tolist() == [True, False]
 
 
 def test_looks_linear_keeps_gradients_whole_where_he_shatters_them(rng):
