@@ -74,7 +74,7 @@ def gradcheck(
     X = _checked_input(layer, X)
     contract.parameters_are_declared(layer)
     contract.random_numbers_are_the_layers_own(layer, X)
-    dY = rng.standard_normal(copied(layer).forward(X.copy(), train=bool(train)).shape)
+    dY = rng.standard_normal(copied(layer).forward(X.copy()).shape)
     errors: dict[str, float] = {}
     for mode in (False, True) if train is None else (train,):
         contract.nothing_else_is_touched(layer, X, dY, mode)
@@ -112,11 +112,12 @@ def _checked_input(layer: Any, X: np.ndarray) -> np.ndarray:
             raise ValueError(f"gradcheck needs finite numbers, and {name} has others")
     if X.ndim < 2 or 0 in X.shape:
         raise ValueError(f"expected X of shape (..., n, n_in) with at least one example, got {X.shape}")
-    Y = copied(layer).forward(X.copy(), train=False)
-    if not isinstance(Y, np.ndarray):
-        raise GradientError(f"forward returned {type(Y).__name__}, and must return an array")
-    if not np.isfinite(Y).all():
-        raise ValueError("forward returns values that are not finite here: choose another X")
+    for train in (False, True):
+        Y = copied(layer).forward(X.copy(), train=train)
+        if not isinstance(Y, np.ndarray):
+            raise GradientError(f"forward returned {type(Y).__name__}, and must return an array")
+        if not np.isfinite(Y).all():
+            raise ValueError("forward returns values that are not finite here: choose another X")
     return X
 
 

@@ -169,6 +169,54 @@ def test_every_wrong_layer_of_the_zoo_is_found_and_told_in_one_sentence(rng, nam
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (zoo.Accumulates, zoo.Scale),
+        (zoo.WrongInAnotherOrder, Tanh),
+        (zoo.WrongWithoutDX, zoo.Dense),
+        (zoo.ClipsItsGradient, Tanh),
+        (zoo.ListOfItsParameters, zoo.Scale),
+        (zoo.DividesByItsInput, zoo.TimesTanh),
+        (zoo.Promotes, zoo.TimesRootOfTwo),
+    ],
+)
+def test_a_mistake_that_is_made_in_training_alone_is_found_too(rng, wrong, right):
+    layer, X = zoo.build(zoo.in_training_alone(wrong, right), rng), zoo.inputs(wrong, rng)
+    gradcheck(layer, X, rng=rng, train=False)
+    with pytest.raises(GradientError, match=zoo.ZOO[wrong.__name__][1]):
+        gradcheck(layer, X, rng=rng, train=True)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_values_that_are_not_finite_in_one_of_the_modes_are_refused(rng, X, training):
+    class Overflows(Tanh):
+        def forward(self, X, train=False):
+            return super().forward(X) + (np.inf if train == training else 0)
+
+    with pytest.raises(ValueError, match="forward returns values that are not finite here: choose another X"):
+        gradcheck(Overflows(), X, rng=rng)
+
+
+@pytest.mark.parametrize("samples", [2, 200])
+def test_with_a_tolerance_of_0_rounding_alone_is_excused(rng, X, samples):
+    errors = gradcheck(Identity(), X, rng=rng, tolerance=0, samples=samples)
+    assert errors == {"X": 0}
+
+
+def test_a_layer_that_bends_sharply_is_extrapolated_to_a_step_of_0(rng):
+    """The error of a plain difference is h²·10⁶: too much for each step that rounding leaves."""
+
+    class Steep(Tanh):
+        def forward(self, X, train=False):
+            return super().forward(1e3 * X)
+
+        def backward(self, dY):
+            return 1e3 * super().backward(dY)
+
+    gradcheck(Steep(), 1e-3 * rng.normal(size=(5, 4)), rng=rng, tolerance=1e-8)
+
+
 SCALES = [1e-6, 1e-3, 1.0, 1e3, 1e6]
 
 
