@@ -207,7 +207,7 @@ def _whole_array_agrees(
             return f()
 
         got = float(np.sum(dA * V))
-        error, expected, _ = _error(got, _estimates(along, s, (0,), dY, terms=dY.size), tolerance)
+        error, expected, _ = _error(got, _estimates(along, s, (0,), dY), tolerance)
         if error <= tolerance:
             A[...] = here
             return
@@ -219,17 +219,15 @@ def _whole_array_agrees(
 
 
 def _estimates(
-    f: Callable[[], Any], A: np.ndarray, i: tuple[int, ...], dY: np.ndarray, terms: int = 1
+    f: Callable[[], Any], A: np.ndarray, i: tuple[int, ...], dY: np.ndarray
 ) -> Iterator[tuple[float, float]]:
     """Estimates of ∂L/∂a, each with what rounding may add to it: a plain one, then more for an element that fails it.
-
-    `terms` is the number of outputs whose rounding adds up.
 
     The best step depends on the layer: small near a kink or where it bends, large where rounding weighs. So the step is
     varied, and each difference extrapolated to h = 0 (Richardson: the h² term cancels). A wrong gradient fits none.
     """
     size = max(float(np.sqrt(np.mean(A**2))), 1.0)
-    ulps = 32 * np.sqrt(terms) * np.finfo(float).eps * float(np.abs(dY).max())
+    ulps = 32 * np.finfo(float).eps * float(np.abs(dY).max())
     largest = float(np.abs(f()).max())
 
     def difference(h: float) -> float:

@@ -354,12 +354,13 @@ def test_a_neural_tangent_kernel_is_the_product_of_jacobians_of_torch_func(rng):
         np.testing.assert_allclose(kernel[index], np.einsum("ikp,jkp->ij", J, J) / 7, atol=1e-11)
 
 
-def test_layers_that_are_not_linear_have_their_part_in_the_kernel(rng):
+@pytest.mark.parametrize("lead", [(), STACK])
+def test_layers_that_are_not_linear_have_their_part_in_the_kernel(lead, rng):
     """One slope of a PReLU: its gradient for one example is the sum over units of dy·min(x, 0)."""
-    network = mlp([6, 5, 3], activation=PReLU, normalization=LayerNorm, replicas=STACK, dtype=np.float64)
+    network = mlp([6, 5, 3], activation=PReLU, normalization=LayerNorm, replicas=lead, dtype=np.float64)
     network.theta[...] = rng.normal(size=network.theta.shape)
     X = rng.normal(size=(4, 6))
-    J = np.zeros((*STACK, 4, 3, network.theta.shape[-1]))
+    J = np.zeros((*lead, 4, 3, network.theta.shape[-1]))
     for i, k in np.ndindex(4, 3):
         Z = network.forward(X[i : i + 1])
         network.backward(np.eye(3)[None, k] * np.ones_like(Z))
@@ -393,18 +394,19 @@ def test_sharpness_is_the_largest_eigenvalue_of_the_hessian(negative, rng):
     assert 0 < found[2] < 1  # of all eigenvalues, those between 0 and 1 tell best whether a shift was taken by mistake
 
 
-def test_sharpness_in_float32_is_a_float32_near_that_of_float64(rng):
-    stack = network_of([4, 5, 3], rng, replicas=(2,))
-    stack.theta[0] *= 0.02  # with large inputs, a saddle
-    stack.theta[1] /= np.linalg.norm(stack.theta[1])
-    X, labels = rng.normal(size=(2, 8, 4)) * np.array([20, 1])[:, None, None], rng.integers(3, size=8)
-    single = mlp([4, 5, 3], activation=Tanh, replicas=(2,))
-    single.theta[...] = stack.theta
-    for i, close in ((0, 0.3), (1, 1e-3)):  # the power iteration is slow on the saddle
-        one, X_32 = alone(single, (i,)), X[i].astype(np.float32)
-        found = sharpness(one, X_32, labels, rng=np.random.default_rng(1), tolerance=1e-4, most=1000)
-        assert found.dtype == np.float32
-        assert found == pytest.approx(np.linalg.eigvalsh(hessian(stack, i, X[i], labels))[-1], rel=close)
+@pytest.mark.parametrize("saddle", [False, True])
+def test_sharpness_in_float32_is_a_float32_near_that_of_float64(saddle):
+    rng = np.random.default_rng(0)
+    network = network_of([4, 5, 3], rng)
+    network.theta *= 0.2 if saddle else 1 / np.linalg.norm(network.theta)
+    X, labels = rng.normal(size=(8, 4)) * (50 if saddle else 1), rng.integers(3, size=8)
+    single = mlp([4, 5, 3], activation=Tanh)
+    single.theta[...] = network.theta
+    found = sharpness(single, X.astype(np.float32), labels, rng=rng, tolerance=1e-4, most=1000)
+    assert found.dtype == np.float32
+    eigenvalues = np.linalg.eigvalsh(hessian(network, (), X, labels))
+    assert (eigenvalues[0] + eigenvalues[-1] < 0) == saddle
+    assert found == pytest.approx(eigenvalues[-1], rel=0.01)
 
 
 def test_the_step_of_sharpness_grows_with_theta_so_that_rounding_does_not_swallow_it(rng):

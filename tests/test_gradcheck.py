@@ -236,6 +236,24 @@ def test_wrong_layers_fail_at_every_scale(rng, kind, scale):
         gradcheck(zoo.build(kind, rng), scale * rng.normal(size=(5, 4)), rng=rng)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_one_element_of_many_that_is_forgotten_is_found_at_every_scale_of_the_parameters(rng, scale):
+    layer = zoo.OneElementOfManyForgotten(scale * rng.normal(size=(40, 40)))
+    with pytest.raises(GradientError, match=zoo.ZOO["OneElementOfManyForgotten"][1]):
+        gradcheck(layer, rng.normal(size=(5, 40)), rng=rng)
+
+
+def test_two_elements_of_many_that_are_exchanged_are_found_although_their_sum_is_right(rng):
+    class Exchanged(zoo.Dense):
+        def backward(self, dY, need_dX=True):
+            dX = super().backward(dY, need_dX)
+            self.dW[..., 3, [4, 5]] = self.dW[..., 3, [5, 4]]
+            return dX
+
+    with pytest.raises(GradientError, match=r"Σ dW·V is .*: some element of dW is wrong"):
+        gradcheck(Exchanged(rng.normal(size=(40, 40))), rng.normal(size=(5, 40)), rng=rng, samples=2)
+
+
 ACTIVATIONS = [Identity, ReLU, LeakyReLU, PReLU, Tanh, Sigmoid, ELU, SELU, GELU, SiLU]
 
 
@@ -275,6 +293,16 @@ def test_an_element_at_a_kink_is_named(rng, X):
     X[2, 1] = 0
     with pytest.raises(ValueError, match=r"X\[2, 1\] = 0 is at a kink: the slope is .* on its left and"):
         gradcheck(ReLU(), X, rng=rng)
+
+    class Small(ReLU):
+        def forward(self, X, train=False):
+            return 1e-7 * super().forward(X)
+
+        def backward(self, dY):
+            return 1e-7 * super().backward(dY)
+
+    with pytest.raises(ValueError, match=r"X\[2, 1\] = 0 is at a kink: the slope is 0 on its left and .*e-0"):
+        gradcheck(Small(), X, rng=rng)
 
 
 def test_where_finite_differences_say_nothing_the_check_is_impossible_and_the_layer_not_called_wrong(rng):
