@@ -51,7 +51,7 @@ class Network(Layer):
             raise ValueError(f"expected the same replica axes for all parameters, got {sorted(replicas)}")
         lead = replicas.pop()
         theta = np.concatenate([A.reshape(*lead, -1) for A in arrays], axis=-1)
-        theta = theta.astype(arrays[0].dtype if dtype is None else dtype, copy=False)
+        theta = theta.astype(arrays[0].dtype if dtype is None else dtype)
         if theta.dtype.kind != "f":
             raise ValueError(f"expected parameters of a floating-point type, got {theta.dtype}")
         self._bind(theta)
@@ -246,6 +246,5 @@ def mlp(
             layers.append(activation())
             if dropout != 0 and rng is not None:
                 layers.append(Dropout(dropout, rng=rng))
-        layers.append(Linear(np.zeros((n_in, n_out), dtype), np.zeros(n_out, dtype)))
-    network = Network(layers, dtype)
-    return network.replicate(replicas) if replicas else network
+        layers.append(Linear(np.zeros((n_in, n_out)), np.zeros(n_out)))
+    return Network(layers, dtype).replicate(replicas)

@@ -82,7 +82,7 @@ def fit(
     _check_labels(network, images, labels)
     frozen = None if frozen is None else like(frozen, network.theta)
     history: list[np.ndarray] = []
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         for _ in range(epochs):
             losses = []
             for batch in batches(indices, batch_size, rng=rng):
@@ -111,7 +111,7 @@ def evaluate(
     _check_labels(network, images, labels)
     loss = CrossEntropy()
     total_loss = total_correct = np.zeros(network.replicas)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         for start in range(0, n, batch_size):
             batch = indices[..., start : start + batch_size]
             rows = like(batch, images)
@@ -123,7 +123,7 @@ def evaluate(
 
 def _check_labels(network: Network, images: Array, labels: Array) -> None:
     """Raise ValueError unless each image has a label, and each label a logit of the network. Not at each step."""
-    if labels.shape[-1:] != (len(images),):
+    if labels.shape != (len(images),):
         raise ValueError(f"expected a label for each of {len(images)} images, got labels of shape {labels.shape}")
     with np.errstate(all="ignore"):
         classes = network.forward(images[:1]).shape[-1]

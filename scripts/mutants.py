@@ -48,6 +48,7 @@ FILES: dict[str, str] = {
     "lab/outputs": "diagnostics",
     "lab/symmetry": "diagnostics",
     "lab/maps": "diagnostics",
+    "lab/verdicts": "",
 }
 CONFIG = """
 [tool.mutmut]

@@ -38,7 +38,7 @@ from scratchnet.lab.diagnostics import (
     slope,
 )
 from scratchnet.lab.parts import ACTIVATIONS
-from scratchnet.layers import GELU, Identity, Layer, LeakyReLU, Linear, PReLU, ReLU, Sigmoid, Tanh
+from scratchnet.layers import GELU, SELU, Identity, Layer, LeakyReLU, Linear, PReLU, ReLU, Sigmoid, Tanh
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
 from scratchnet.normalization import LayerNorm
@@ -51,6 +51,16 @@ def network_of(sizes, rng, activation=Tanh, replicas=()):
     network = mlp(sizes, activation=activation, replicas=replicas, dtype=np.float64)
     network.theta[...] = rng.normal(size=network.theta.shape) * 0.5
     return network
+
+
+def network_like(network, activation):
+    """A network of the same parameters with another activation."""
+    sizes = [layer.W.shape[-2] for layer in network.layers if isinstance(layer, Linear)] + [
+        network.layers[-1].W.shape[-1]
+    ]
+    other = mlp(sizes, activation=activation, dtype=np.float64)
+    other.theta[...] = network.theta
+    return other
 
 
 def in_torch(network, index=()):
@@ -99,6 +109,9 @@ def test_outputs_and_their_gradients_are_those_of_torchs_hooks(rng):
     for ours, theirs in itertools.chain(zip(Ys, seen, strict=True), zip(dYs, slopes, strict=True)):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
     np.testing.assert_allclose(network.layers[0].dW, twin[0].weight.grad.numpy().T, atol=1e-12)
+    deep = network_of([5, 7, 6, 4], rng)
+    Ys = outputs(deep, X)
+    assert [dY.shape for dY in output_gradients(deep, Ys[-1])] == [Y.shape for Y in Ys]
 
 
 def test_sizes_are_moments_of_all_entries(rng):
@@ -110,11 +123,14 @@ def test_sizes_are_moments_of_all_entries(rng):
     np.testing.assert_allclose(quantiles(Y, [0, 0.5, 1])[1], np.median(flat, axis=-1))
     assert mean_square(np.full((2, 2), 1e30, np.float32)) == pytest.approx(1e60)  # whose squares no float32 can hold
     assert np.isinf(ratio(Y, 0 * Y)).all()
+    assert np.isnan(ratio(0 * Y, 0 * Y)).all()
 
 
 def test_quantiles_are_the_median_the_quarters_and_one_in_a_hundred_on_either_side_by_default(rng):
     Y = rng.normal(size=(*STACK, 20, 5))
-    np.testing.assert_array_equal(quantiles(Y), np.quantile(Y, [0.01, 0.25, 0.5, 0.75, 0.99], axis=(-2, -1)))
+    shares = [0.01, 0.25, 0.5, 0.75, 0.99]
+    np.testing.assert_array_equal(quantiles(Y), np.quantile(Y, shares, axis=(-2, -1)))
+    np.testing.assert_array_equal(quantiles(Y[0, 0]), np.quantile(Y[0, 0], shares))
 
 
 def test_sums_of_many_or_of_large_numbers_in_float32_are_taken_in_float64(rng):
@@ -136,11 +152,13 @@ def test_nothing_is_dropped_from_outputs_unless_it_is_asked_for(rng):
 
 
 def test_a_histogram_counts_every_entry_once(rng):
-    Y = rng.normal(size=(2, 30, 4))
+    Y = rng.normal(size=(*STACK, 30, 4))
     edges = np.array([-1.0, 0.0, 0.5, 1.0])
-    for ours, y in zip(histogram(Y, edges), Y, strict=True):
-        inside = [(y < 0).sum(), ((y >= 0) & (y < 0.5)).sum(), (y >= 0.5).sum()]
-        np.testing.assert_allclose(ours, np.array(inside) / 120)
+    for index in np.ndindex(STACK):
+        y = Y[index]
+        inside = np.array([(y < 0).sum(), ((y >= 0) & (y < 0.5)).sum(), (y >= 0.5).sum()]) / 120
+        np.testing.assert_allclose(histogram(Y, edges)[index], inside)
+        np.testing.assert_allclose(histogram(y, edges), inside)
 
 
 def test_a_correlation_is_the_mean_over_all_pairs_of_different_examples(rng):
@@ -150,7 +168,8 @@ def test_a_correlation_is_the_mean_over_all_pairs_of_different_examples(rng):
         rows = Y[index]
         cosines = [a @ b / np.sqrt((a @ a) * (b @ b)) for a, b in itertools.combinations(rows, 2)]
         expected[index] = np.mean(cosines)
-    np.testing.assert_allclose(correlation(Y), expected, atol=1e-12)
+    for factor in (1e-9, 1, 1e9):
+        np.testing.assert_allclose(correlation(factor * Y), expected, atol=1e-12)
     assert correlation(np.array([[1.0, 0], [0, 0], [1, 1]])) == pytest.approx(math.sqrt(0.5))
     assert np.isnan(correlation(np.zeros((5, 3))))
     assert np.isnan(correlation(rng.normal(size=(50, 1, 5)))).all()  # one has nothing to be like
@@ -192,6 +211,12 @@ def test_an_activation_stays_as_it_is_when_its_slope_is_taken(rng):
     slope(network.layers[1], rng.normal(size=(6, 5)))
     assert network.layers[1].X is kept
     assert np.array_equal(network.grad, grad)
+    selu = SELU()  # made of another layer
+    selu.forward(rng.normal(size=(6, 5)))
+    kept = selu.elu.X
+    slope(selu, rng.normal(size=(6, 5)))
+    elementwise(selu, rng.normal(size=(6, 5)))
+    assert selu.elu.X is kept
 
 
 def test_of_normal_outputs_relu_flattens_half_and_tanh_what_the_normal_distribution_says(rng):
@@ -200,7 +225,7 @@ def test_of_normal_outputs_relu_flattens_half_and_tanh_what_the_normal_distribut
     bound = math.acosh(1 / math.sqrt(0.05))  # 1 − tanh² = 1/cosh² falls to 5 % there
     assert saturation(Y, Tanh()) == pytest.approx(2 * stats.norm.sf(bound), abs=0.002)
     assert saturation(Y, Tanh()) == pytest.approx(0.029, abs=0.002)
-    assert saturation(Y, Identity()) == saturation(Y, LeakyReLU(0.2)) == 0
+    assert saturation(Y, Identity()) == saturation(Y, LeakyReLU(0.05)) == 0  # 5 % of the maximum is not below it
 
 
 def test_dead_units_and_inputs_are_counted_over_all_that_is_given(rng):
@@ -218,7 +243,8 @@ def test_dead_units_and_inputs_are_counted_over_all_that_is_given(rng):
 def test_patterns_are_counted_as_sets_of_rows(rng):
     Y = rng.normal(size=(*STACK, 40, 4))
     for index in np.ndindex(STACK):
-        assert patterns(Y)[index] == len({tuple(row > 0) for row in Y[index]})
+        assert patterns(Y)[index] == patterns(Y[index]) == len({tuple(row > 0) for row in Y[index]})
+    assert patterns(np.array([[0.0, 1.0], [-1.0, 2.0]])) == 1  # 0 is off
 
 
 def test_a_layer_that_mixes_units_is_not_elementwise(rng):
@@ -228,6 +254,7 @@ def test_a_layer_that_mixes_units_is_not_elementwise(rng):
 
     Y = rng.normal(size=(5, 3))
     assert not elementwise(Softmax(), Y)
+    assert not elementwise(Softmax(), Y[:4, :2])
     assert not elementwise(LayerNorm(np.ones(3), np.zeros(3)), Y)
     assert not elementwise(Linear(np.eye(3), np.zeros(3)), Y)
 
@@ -238,6 +265,7 @@ def test_an_activation_of_a_diverged_networks_outputs_is_still_elementwise():
 
 def test_each_network_of_a_stack_has_its_own_saturated_outputs_also_where_its_activation_is_its_own(rng):
     Y, slopes = rng.normal(size=(3, 40, 5)), np.array([0.001, 0.2, 30.0])  # the last has its maximum on the left
+    assert elementwise(PReLU(slopes), Y)
     shares = saturation(Y, PReLU(slopes))
     assert shares.tolist() == [saturation(y, PReLU(a)) for y, a in zip(Y, slopes, strict=True)]
     assert shares.tolist() == [np.mean(Y[0] <= 0), 0, np.mean(Y[2] > 0)]
@@ -268,6 +296,9 @@ def test_an_effective_rank_is_the_exponential_of_the_entropy_of_singular_values(
     assert effective_rank(np.outer(np.arange(5.0), np.ones(4))) == pytest.approx(1, abs=1e-6)
     assert effective_rank(np.zeros((3, 3))) == 0
     assert np.isnan(effective_rank(np.full((3, 3), np.inf)))
+    expected[0, 1], expected[1, 2] = np.nan, 0
+    A[0, 1, 5, 2], A[1, 2] = np.nan, 0
+    np.testing.assert_allclose(effective_rank(A), expected)  # one that diverged spoils no other
 
 
 def test_the_largest_cosine_is_that_of_the_closest_pair(rng):
@@ -279,6 +310,13 @@ def test_the_largest_cosine_is_that_of_the_closest_pair(rng):
     assert largest_cosine(np.array([[1.0, -2, 0], [1, -2, 0]])) == pytest.approx(-1)
     assert np.isnan(largest_cosine(np.eye(1)))
     assert np.isnan(largest_cosine(np.array([[1.0, 0.0], [2.0, 0.0]])))
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_how_alike_units_are_does_not_depend_on_the_size_of_the_matrix(factor, rng):
+    A = rng.normal(size=(*STACK, 6, 5))
+    np.testing.assert_allclose(effective_rank(factor * A), effective_rank(A))
+    np.testing.assert_allclose(largest_cosine(factor * A), largest_cosine(A))
 
 
 # --- the network as a map ---------------------------------------------------------------------------------------------
@@ -306,50 +344,118 @@ def test_a_jacobian_is_that_of_torch_func(activation, rng):
 
 
 def test_a_neural_tangent_kernel_is_the_product_of_jacobians_of_torch_func(rng):
-    stack = network_of([6, 5, 3], rng, replicas=STACK)
+    stack = network_of([6, 5, 7], rng, replicas=STACK)
     X = rng.normal(size=(4, 6))
     kernel = ntk(stack, X)
     assert kernel.shape == (*STACK, 4, 4)
     for index in np.ndindex(STACK):
         forward, theta = in_torch(stack, index)
         J = torch.func.jacrev(lambda t: forward(t, torch.tensor(X)))(theta).numpy()
-        np.testing.assert_allclose(kernel[index], np.einsum("ikp,jkp->ij", J, J) / 3, atol=1e-11)
+        np.testing.assert_allclose(kernel[index], np.einsum("ikp,jkp->ij", J, J) / 7, atol=1e-11)
 
 
-def test_layers_that_are_not_linear_have_their_part_in_the_kernel(rng):
+@pytest.mark.parametrize("lead", [(), STACK])
+def test_layers_that_are_not_linear_have_their_part_in_the_kernel(lead, rng):
     """One slope of a PReLU: its gradient for one example is the sum over units of dy·min(x, 0)."""
-    network = network_of([6, 5, 3], rng, PReLU)
+    network = mlp([6, 5, 3], activation=PReLU, normalization=LayerNorm, replicas=lead, dtype=np.float64)
+    network.theta[...] = rng.normal(size=network.theta.shape)
     X = rng.normal(size=(4, 6))
-    J = []
+    J = np.zeros((*lead, 4, 3, network.theta.shape[-1]))
     for i, k in np.ndindex(4, 3):
         Z = network.forward(X[i : i + 1])
         network.backward(np.eye(3)[None, k] * np.ones_like(Z))
-        J.append(network.grad.copy())
-    J = np.array(J).reshape(4, 3, -1)
-    np.testing.assert_allclose(ntk(network, X), np.einsum("ikp,jkp->ij", J, J) / 3, atol=1e-11)
+        J[..., i, k, :] = network.grad
+    np.testing.assert_allclose(ntk(network, X), np.einsum("...ikp,...jkp->...ij", J, J) / 3, atol=1e-11)
+
+
+def hessian(stack, index, X, labels):
+    """Of the loss with respect to all parameters of one of the networks, by PyTorch."""
+    forward, theta = in_torch(stack, index)
+    return torch.func.jacrev(torch.func.grad(cross_entropy(forward, X, labels)))(theta).numpy()
 
 
 @pytest.mark.parametrize("negative", [False, True])
 def test_sharpness_is_the_largest_eigenvalue_of_the_hessian(negative, rng):
     stack = network_of([4, 5, 3], rng, replicas=(3,))
-    X, labels = rng.normal(size=(8, 4)), rng.integers(3, size=8)
-    if negative:  # on a saddle, the eigenvalue that is largest in size is below 0
-        stack.theta[...] *= 0.02
-        X *= 20
+    X, labels = rng.normal(size=(3, 8, 4)), rng.integers(3, size=8)
+    if negative:  # on a saddle, as the first two are then, the eigenvalue that is largest in size is below 0
+        stack.theta[:2] *= 0.02
+        X *= np.array([20, 20, 0.3])[:, None, None]
     found = sharpness(stack, X, labels, rng=rng, tolerance=1e-7, most=5000)
-    lowest = np.inf
+    saddles = []
     for i in range(3):
-        forward, theta = in_torch(stack, i)
-        hessian = torch.func.jacrev(torch.func.grad(cross_entropy(forward, X, labels)))
-        eigenvalues = np.linalg.eigvalsh(hessian(theta).numpy())
+        eigenvalues = np.linalg.eigvalsh(hessian(stack, i, X[i], labels))
         assert found[i] == pytest.approx(eigenvalues[-1], rel=1e-3)
-        lowest = min(lowest, eigenvalues[0] + eigenvalues[-1])
-    assert (lowest < 0) == negative
+        assert sharpness(alone(stack, (i,)), X[i], labels, rng=rng, tolerance=1e-7, most=5000) == pytest.approx(
+            found[i], rel=1e-3
+        )
+        saddles.append(eigenvalues[0] + eigenvalues[-1] < 0)
+    assert saddles == [negative, negative, False]
+    assert 0 < found[2] < 1  # of all eigenvalues, those between 0 and 1 tell best whether a shift was taken by mistake
+
+
+@pytest.mark.parametrize("saddle", [False, True])
+def test_sharpness_in_float32_is_a_float32_near_that_of_float64(saddle):
+    rng = np.random.default_rng(0)
+    network = network_of([4, 5, 3], rng)
+    network.theta *= 0.2 if saddle else 1 / np.linalg.norm(network.theta)
+    X, labels = rng.normal(size=(8, 4)) * (50 if saddle else 1), rng.integers(3, size=8)
+    single = mlp([4, 5, 3], activation=Tanh)
+    single.theta[...] = network.theta
+    found = sharpness(single, X.astype(np.float32), labels, rng=rng, tolerance=1e-4, most=1000)
+    assert found.dtype == np.float32
+    eigenvalues = np.linalg.eigvalsh(hessian(network, (), X, labels))
+    assert (eigenvalues[0] + eigenvalues[-1] < 0) == saddle
+    assert found == pytest.approx(eigenvalues[-1], rel=0.01)
+
+
+def test_the_step_of_sharpness_grows_with_theta_so_that_rounding_does_not_swallow_it(rng):
+    network = network_of([4, 5, 3], rng)
+    X, labels = rng.normal(size=(8, 4)) / 1e5, rng.integers(3, size=8)
+    network.layers[0].W *= 1e5
+    found = sharpness(network, X, labels, rng=rng, tolerance=1e-6, most=200)
+    assert found == pytest.approx(np.linalg.eigvalsh(hessian(network, (), X, labels))[-1], rel=3e-5)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1])
+@pytest.mark.parametrize("settings", [{}, {"tolerance": 0.3}, {"tolerance": -1}, {"tolerance": -1, "most": 7}])
+def test_sharpness_takes_the_rounds_of_a_power_iteration_that_its_tolerance_asks_for(scale, settings, rng):
+    class Counted(Tanh):
+        calls = 0
+
+        def forward(self, X, train=False):
+            Counted.calls += 1
+            return super().forward(X, train)
+
+    network = network_of([4, 5, 3], rng, Counted)
+    X, labels = scale * rng.normal(size=(8, 4)), rng.integers(3, size=8)
+    found = sharpness(network, X, labels, rng=np.random.default_rng(1), **settings)
+    H = hessian(network_like(network, Tanh), (), X, labels)
+    v, eigenvalue, rounds = np.random.default_rng(1).normal(size=len(H)), np.inf, 0
+    while rounds < settings.get("most", 100):
+        v /= np.linalg.norm(v)
+        before, eigenvalue, rounds, v = eigenvalue, v @ H @ v, rounds + 1, H @ v
+        if abs(eigenvalue - before) <= settings.get("tolerance", 0.01) * abs(eigenvalue):
+            break
+    assert Counted.calls == 2 * rounds  # a gradient on either side
+    assert found == pytest.approx(eigenvalue, rel=1e-4)
+
+
+def test_where_the_loss_has_no_curvature_the_sharpness_is_0_and_the_gradients_change_no_number(rng):
+    """A classifier so certain that the other classes have the probability 0: its gradient is constant, or 0."""
+    b = np.zeros((2, 3))
+    b[0, 0] = 1000
+    stack = Network([Linear(rng.normal(size=(2, 4, 3)), b)])
+    X, labels = rng.normal(size=(8, 4)), np.zeros(8, int)
+    flat, curved = sharpness(stack, X, labels, rng=rng, tolerance=1e-4)
+    assert flat == 0
+    assert curved > 0.1
+    assert np.isnan(gradient_change(stack, X, labels, learning_rate=0.1)).tolist() == [True, False]
 
 
 def test_sharpness_of_a_diverged_network_is_no_number_and_warns_nobody(rng):
     stack = network_of([4, 5, 3], rng, replicas=(2,))
-    stack.theta[0] = np.nan
+    stack.theta[0] *= 1e200
     found = sharpness(stack, rng.normal(size=(8, 4)), rng.integers(3, size=8), rng=rng)
     assert np.isnan(found[0])
     assert found[1] > 0
@@ -379,6 +485,17 @@ def test_nothing_that_is_measured_changes_a_parameter(rng):
     assert np.array_equal(stack.theta, before)
 
 
+def test_no_gradient_of_the_inputs_is_asked_for_where_only_that_of_the_parameters_is_wanted(rng):
+    class First(Linear):
+        def backward(self, dY, need_dX=True):
+            self.asked = need_dX
+            return super().backward(dY, need_dX)
+
+    network = Network([First(rng.normal(size=(4, 3)), np.zeros(3))])
+    gradient(network, rng.normal(size=(8, 4)), rng.integers(3, size=8))
+    assert network.layers[0].asked is False
+
+
 def test_movement_is_one_number_for_each_layer_with_parameters(rng):
     stack = network_of([4, 5, 3], rng, PReLU, STACK)
     before = stack.theta.copy()
@@ -390,13 +507,30 @@ def test_movement_is_one_number_for_each_layer_with_parameters(rng):
         W, b = stack.layers[2].W[index] - 1, stack.layers[2].b[index]
         assert found[2][index] == pytest.approx(math.sqrt(15) / math.sqrt((W**2).sum() + (b**2).sum()))
     assert np.isinf(movement(stack, 0 * before)).all()
+    one_of_one = mlp([4, 3], replicas=(1,))
+    assert np.isnan(movement(one_of_one, one_of_one.theta)).all()  # still at 0
+
+
+def test_movement_leaves_out_a_layer_that_declares_no_parameters(rng):
+    class Bare:  # it need not inherit from Layer
+        def forward(self, X, train=False):
+            return X
+
+        def backward(self, dY):
+            return dY
+
+    network = Network([Linear(np.ones((4, 3)), np.ones(3)), Bare()])
+    assert movement(network, 2 * network.theta).tolist() == [0.5]
 
 
 # --- shattering -------------------------------------------------------------------------------------------------------
 
 
 def test_a_line_goes_from_one_input_to_the_other_in_equal_steps():
-    assert line(np.array([0.0, 1]), np.array([1.0, 0]), 3).tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
+    for dtype in (np.float32, np.float64):
+        found = line(np.array([0, 1], dtype), np.array([1, 0], dtype), 3)
+        assert found.tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
+        assert found.dtype == dtype
 
 
 def test_shattering_is_the_autocorrelation_of_the_gradients_along_a_line(rng):
@@ -411,6 +545,8 @@ def test_shattering_is_the_autocorrelation_of_the_gradients_along_a_line(rng):
         for k in range(6):
             a, b = g[: 10 - k].ravel(), g[k:].ravel()
             assert found[i, k] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)))
+    stack.theta[0] = 0
+    assert np.isnan(shattering(stack, X)).all(axis=-1).tolist() == [True, False]
 
 
 def test_looks_linear_keeps_gradients_whole_where_he_shatters_them(rng):

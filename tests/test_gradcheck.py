@@ -169,6 +169,54 @@ def test_every_wrong_layer_of_the_zoo_is_found_and_told_in_one_sentence(rng, nam
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (zoo.Accumulates, zoo.Scale),
+        (zoo.WrongInAnotherOrder, Tanh),
+        (zoo.WrongWithoutDX, zoo.Dense),
+        (zoo.ClipsItsGradient, Tanh),
+        (zoo.ListOfItsParameters, zoo.Scale),
+        (zoo.DividesByItsInput, zoo.TimesTanh),
+        (zoo.Promotes, zoo.TimesRootOfTwo),
+    ],
+)
+def test_a_mistake_that_is_made_in_training_alone_is_found_too(rng, wrong, right):
+    layer, X = zoo.build(zoo.in_training_alone(wrong, right), rng), zoo.inputs(wrong, rng)
+    gradcheck(layer, X, rng=rng, train=False)
+    with pytest.raises(GradientError, match=zoo.ZOO[wrong.__name__][1]):
+        gradcheck(layer, X, rng=rng, train=True)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_values_that_are_not_finite_in_one_of_the_modes_are_refused(rng, X, training):
+    class Overflows(Tanh):
+        def forward(self, X, train=False):
+            return super().forward(X) + (np.inf if train == training else 0)
+
+    with pytest.raises(ValueError, match="forward returns values that are not finite here: choose another X"):
+        gradcheck(Overflows(), X, rng=rng)
+
+
+@pytest.mark.parametrize("samples", [2, 200])
+def test_with_a_tolerance_of_0_rounding_alone_is_excused(rng, X, samples):
+    errors = gradcheck(Identity(), X, rng=rng, tolerance=0, samples=samples)
+    assert errors == {"X": 0}
+
+
+def test_a_layer_that_bends_sharply_is_extrapolated_to_a_step_of_0(rng):
+    """The error of a plain difference is h²·10⁶: too much for each step that rounding leaves."""
+
+    class Steep(Tanh):
+        def forward(self, X, train=False):
+            return super().forward(1e3 * X)
+
+        def backward(self, dY):
+            return 1e3 * super().backward(dY)
+
+    gradcheck(Steep(), 1e-3 * rng.normal(size=(5, 4)), rng=rng, tolerance=1e-8)
+
+
 SCALES = [1e-6, 1e-3, 1.0, 1e3, 1e6]
 
 
@@ -186,6 +234,24 @@ def test_right_layers_pass_at_every_scale(rng, name, scale, scale_of_parameters)
 def test_wrong_layers_fail_at_every_scale(rng, kind, scale):
     with pytest.raises(GradientError, match="but finite differences give"):
         gradcheck(zoo.build(kind, rng), scale * rng.normal(size=(5, 4)), rng=rng)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_one_element_of_many_that_is_forgotten_is_found_at_every_scale_of_the_parameters(rng, scale):
+    layer = zoo.OneElementOfManyForgotten(scale * rng.normal(size=(40, 40)))
+    with pytest.raises(GradientError, match=zoo.ZOO["OneElementOfManyForgotten"][1]):
+        gradcheck(layer, rng.normal(size=(5, 40)), rng=rng)
+
+
+def test_two_elements_of_many_that_are_exchanged_are_found_although_their_sum_is_right(rng):
+    class Exchanged(zoo.Dense):
+        def backward(self, dY, need_dX=True):
+            dX = super().backward(dY, need_dX)
+            self.dW[..., 3, [4, 5]] = self.dW[..., 3, [5, 4]]
+            return dX
+
+    with pytest.raises(GradientError, match=r"Σ dW·V is .*: some element of dW is wrong"):
+        gradcheck(Exchanged(rng.normal(size=(40, 40))), rng.normal(size=(5, 40)), rng=rng, samples=2)
 
 
 ACTIVATIONS = [Identity, ReLU, LeakyReLU, PReLU, Tanh, Sigmoid, ELU, SELU, GELU, SiLU]
@@ -227,6 +293,16 @@ def test_an_element_at_a_kink_is_named(rng, X):
     X[2, 1] = 0
     with pytest.raises(ValueError, match=r"X\[2, 1\] = 0 is at a kink: the slope is .* on its left and"):
         gradcheck(ReLU(), X, rng=rng)
+
+    class Small(ReLU):
+        def forward(self, X, train=False):
+            return 1e-7 * super().forward(X)
+
+        def backward(self, dY):
+            return 1e-7 * super().backward(dY)
+
+    with pytest.raises(ValueError, match=r"X\[2, 1\] = 0 is at a kink: the slope is 0 on its left and .*e-0"):
+        gradcheck(Small(), X, rng=rng)
 
 
 def test_where_finite_differences_say_nothing_the_check_is_impossible_and_the_layer_not_called_wrong(rng):

@@ -15,6 +15,7 @@ from scratchnet.gradcheck import gradcheck
 from scratchnet.layers import Dropout, Linear, PReLU, ReLU, Tanh, parameters
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, NetworkFileError, mlp
+from scratchnet.normalization import LayerNorm
 
 R = 3
 
@@ -108,6 +109,7 @@ def test_apply_visits_every_layer_in_order_as_in_the_lesson(rng):
 def test_mlp_puts_activation_and_dropout_between_linear_layers(rng):
     network = mlp([8, 6, 5, 4], activation=Tanh, dropout=0.2, rng=rng)
     assert [type(layer) for layer in network.layers] == [Linear, Tanh, Dropout, Linear, Tanh, Dropout, Linear]
+    assert [type(layer) for layer in mlp([8, 6, 4], rng=rng).layers] == [Linear, ReLU, Linear]  # none that drops none
 
 
 def test_a_network_prints_as_a_table(rng):
@@ -352,6 +354,11 @@ def test_a_wrong_input_shape_says_what_is_expected(shape):
         initialized().forward(np.zeros(shape))
 
 
+def test_a_wrong_number_of_axes_says_what_is_expected_of_a_first_layer_that_takes_any_units(rng):
+    with pytest.raises(ValueError, match=r"expected inputs of shape \(..., n, n_in\), got \(8,\)"):
+        Network([Tanh(), linear(rng, 8, 4)]).forward(np.zeros(8))
+
+
 @pytest.mark.parametrize("sizes", [[], [3], [3, 0, 2]])
 def test_an_mlp_needs_sizes(sizes):
     with pytest.raises(ValueError, match="at least two sizes"):
@@ -467,9 +474,11 @@ def test_replicate_puts_equal_networks_side_by_side(rng, X):
         (lambda rng: [linear(rng, 8, 8)] * 2, "the same layer object stands in the network twice"),
         (lambda rng: [Tanh()], "needs at least one layer with parameters"),
         (lambda rng: [linear(rng, 8, 8), linear(rng, 8, 4, (2,))], "expected the same replica axes"),
-        (lambda rng: [Undeclared()], "declares a with 1 axes"),
+        (lambda rng: [Undeclared(np.ones(3))], "declares a with 1 axes, and its attribute da is no array"),
+        (lambda rng: [Undeclared([1.0])], "declares a with 1 axes, and its attribute a is no array"),
+        (lambda rng: [Undeclared(np.array(1.0))], "declares a with 1 axes, and its attribute a is no array"),
     ],
-    ids=["a class", "a function", "twice", "no parameters", "other replicas", "no gradient"],
+    ids=["a class", "a function", "twice", "no parameters", "other replicas", "no gradient", "a list", "no axis"],
 )
 def test_what_is_no_layer_is_refused_in_one_sentence(rng, make, message):
     with pytest.raises(ValueError, match=message):
@@ -479,8 +488,58 @@ def test_what_is_no_layer_is_refused_in_one_sentence(rng, make, message):
 class Undeclared(Tanh):
     params = {"a": 1}
 
-    def __init__(self):
-        self.a = np.ones(3)
+    def __init__(self, a):
+        self.a = a
+
+
+class Bare:
+    """y = −x: a class that does not inherit from Layer, and declares nothing."""
+
+    def forward(self, X, train=False):
+        return -X
+
+    def backward(self, dY):
+        return -dY
+
+
+def test_a_layer_need_not_inherit_from_layer(rng, X, tmp_path):
+    W, b = rng.normal(size=(8, 4)), rng.normal(size=4)
+    network = Network([Linear(W.copy(), b.copy()), Bare()]).replicate((2,)).to("cpu")
+    np.testing.assert_allclose(copy.deepcopy(network).forward(X)[1], -(X @ W + b))
+    assert str(network).splitlines()[2:4] == ["0  Linear  8 → 4          72", "1  Bare"]
+    network.save(tmp_path / "network.npz")
+    network.load(tmp_path / "network.npz")
+
+
+class First(Linear):
+    def backward(self, dY, need_dX=True):
+        self.asked = need_dX
+        return super().backward(dY, need_dX)
+
+
+@pytest.mark.parametrize("need", [True, False])
+def test_the_first_layer_is_asked_for_dX_where_the_caller_needs_it_also_in_an_inner_network(rng, X, need):
+    first = First(rng.normal(size=(8, 6)), np.zeros(6))
+    network = Network([Network([first, Tanh()]), linear(rng, 6, 4)])
+    network.forward(X)
+    dX = network.backward(rng.normal(size=(7, 4)), need_dX=need)
+    assert first.asked is need
+    assert (dX is None) != need
+
+
+def test_all_parameters_take_the_dtype_of_the_first_one():
+    network = Network([Linear(np.zeros((3, 2), np.float32), np.zeros(2))])
+    assert network.theta.dtype == network.layers[0].b.dtype == np.float32
+
+
+def test_a_normalization_is_given_arrays_of_the_networks_dtype():
+    def normalization(gamma, beta):
+        given.extend([gamma.dtype, beta.dtype])
+        return LayerNorm(gamma, beta)
+
+    given = []
+    mlp([4, 3, 2], normalization=normalization)
+    assert given == [np.float32, np.float32]
 
 
 def test_the_parameters_of_an_activation_keep_their_start_and_take_the_networks_dtype():

@@ -1,6 +1,7 @@
 """Training: the same path as PyTorch's, step by step, and what fit and evaluate promise."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -187,7 +188,8 @@ def test_a_stack_trains_as_the_separate_networks_do(dataset):
         masks = np.random.default_rng(9)
         assert np.array_equal(train(network), together[:, r])
         assert np.array_equal(network.theta, stack.theta[r])
-        assert evaluate(network, images, labels).loss == evaluate(stack, images, labels).loss[r]
+        one, all_of_them = evaluate(network, images, labels), evaluate(stack, images, labels)
+        assert (one.loss, one.accuracy) == (all_of_them.loss[r], all_of_them.accuracy[r])
 
 
 def test_the_short_last_batch_counts(dataset):
@@ -249,6 +251,19 @@ def test_every_label_is_checked_once_and_not_only_those_of_the_chosen_rows(datas
         evaluate(network, dataset.images, labels, indices=np.arange(5))
 
 
+def test_no_step_asks_for_the_gradient_of_the_images(dataset):
+    class First(Linear):
+        def backward(self, dY, need_dX=True):
+            asked.append(need_dX)
+            return super().backward(dY, need_dX)
+
+    asked = []
+    network = Network([First(np.zeros((784, 10)), np.zeros(10))])
+    adam, rng = Adam(network.theta, network.grad), np.random.default_rng(0)
+    fit(network, adam, dataset.images[:20], dataset.labels[:20], epochs=1, batch_size=10, rng=rng)
+    assert asked == [False, False]
+
+
 def test_on_step_is_called_after_the_step(dataset):
     network, seen = lessons_network(np.float32), []
     adam = Adam(network.theta, network.grad)
@@ -290,6 +305,7 @@ def test_no_epoch_trains_nothing_and_a_negative_number_is_refused(dataset, epoch
 def test_a_run_that_overflows_goes_on_and_says_so_in_its_losses(dataset):
     network = lessons_network(np.float32)
     network.theta *= 1e30
+    assert not np.isfinite(evaluate(network, dataset.images[:200], dataset.labels[:200]).loss)
     adam = Adam(network.theta, network.grad)
     rng = np.random.default_rng(0)
     losses = fit(network, adam, dataset.images[:200], dataset.labels[:200], epochs=1, batch_size=100, rng=rng)
@@ -312,12 +328,13 @@ def test_labels_beyond_the_classes_are_refused_before_training(dataset):
         evaluate(network, dataset.images, dataset.labels)
 
 
-@pytest.mark.parametrize("count", [5, 11])
+@pytest.mark.parametrize("shape", [(5,), (11,), (2, 10), (10, 1)])
 @pytest.mark.parametrize("how", ["fit", "evaluate"])
-def test_fewer_or_more_labels_than_images_are_refused(rng, how, count):
+def test_fewer_or_more_labels_than_images_are_refused(rng, how, shape):
     network = mlp([4, 3])
-    X, labels = rng.random((10, 4), dtype=np.float32), np.zeros(count, int)
-    with pytest.raises(ValueError, match=rf"a label for each of 10 images, got labels of shape \({count},\)"):
+    X, labels = rng.random((10, 4), dtype=np.float32), np.zeros(shape, int)
+    message = f"a label for each of 10 images, got labels of shape {shape}"
+    with pytest.raises(ValueError, match=re.escape(message)):
         if how == "fit":
             fit(network, Adam(network.theta, network.grad), X, labels, epochs=1, batch_size=2, rng=rng)
         else:

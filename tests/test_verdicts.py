@@ -12,7 +12,7 @@ from scratchnet.lab import parts
 from scratchnet.lab.diagnostics import diagnose
 from scratchnet.lab.expectations import flat_share, moments, places
 from scratchnet.lab.outputs import saturation
-from scratchnet.lab.verdicts import WORDS, Verdict, on_looks, size, words
+from scratchnet.lab.verdicts import WORDS, Numbers, Verdict, on_layer, on_looks, on_network, size, words
 from scratchnet.layers import Layer, Linear, PReLU, ReLU, Sigmoid, Tanh
 from scratchnet.network import Network, mlp
 from scratchnet.optim import SGD, Adam
@@ -182,7 +182,8 @@ def test_the_words_come_in_one_order():
 def test_numbers_are_short():
     for x, text in ((0.4123, "0.41"), (320.4, "320"), (31999, "3.2e4"), (9.6e-18, "1e-17"), (0, "0"), (1e-3, "1.0e-3")):
         assert size(x) == text
-    assert [size(x) for x in (None, np.nan, np.inf)] == ["–", "NaN", "∞"]
+    assert [size(x) for x in (None, np.nan, np.inf, -np.inf)] == ["–", "NaN", "∞", "−∞"]
+    assert [size(x) for x in (0.01, 0.00999, 999.4, 1000)] == ["0.01", "1.0e-2", "999", "1.0e3"]
     assert all(len(size(10.0**k * 1.26)) <= 6 for k in range(-99, 99))
 
 
@@ -259,6 +260,71 @@ def test_a_look_at_which_all_is_well_breaks_no_rule():
 )
 def test_a_look_is_judged_by_the_rules_of_a_diagnosis(change, layers, whole):
     assert said(looks(**change)) == (layers, whole)
+
+
+def well(**change):
+    """The numbers of a hidden layer in which all is well."""
+    numbers = {"hidden": True, "q": 1.0, "q_before": 1.0, "q_images": 1.0, "units": 8, "distinct": 8.0, "dead": 0.0}
+    numbers |= {"gradient": 1.0, "gradient_after": 1.0, "gradient_logits": 1.0, "update": 0.001}
+    return Numbers(**numbers | {"saturation": 0.5, "saturation_normal": 0.5} | change)
+
+
+@pytest.mark.parametrize(
+    ("at_the_limit", "beyond", "word"),
+    [
+        ({"distinct": 4.0}, {"distinct": 3.9}, "symmetric"),
+        ({"dead": 0.5}, {"dead": 0.51}, "dead"),
+        ({"saturation": 0.75}, {"saturation": 0.76}, "saturated"),
+        ({"q": 10.0}, {"q": 10.1}, "explodes"),
+        ({"q": 0.1}, {"q": 0.099}, "fades"),
+        ({"gradient": 10.0}, {"gradient": 10.1}, "explodes"),
+        ({"gradient": 0.1}, {"gradient": 0.099}, "fades"),
+        ({"update": 0.3}, {"update": 0.31}, "too big a step"),
+        ({"update": 1e-5}, {"update": 0.9e-5}, "too small a step"),
+    ],
+)
+def test_a_number_at_its_limit_breaks_no_rule_and_one_beyond_it_does(at_the_limit, beyond, word):
+    assert list(on_layer(well(**at_the_limit), images=100)) == []
+    assert [verdict.word for verdict in on_layer(well(**beyond), images=100)] == [word]
+
+
+def test_a_loss_and_a_sharpness_at_their_limits_break_no_rule_either():
+    blind = np.log(10)
+    assert list(on_network({"loss": 2 * blind, "sharpness": 2.0}, 10, 2.0)) == []
+    beyond = on_network({"loss": 2.1 * blind, "sharpness": 2.1}, 10, 2.0)
+    assert [verdict.word for verdict in beyond] == ["explodes", "too big a step"]
+
+
+@pytest.mark.parametrize("nothing", [0.0, np.nan])
+@pytest.mark.parametrize("now", [0.0, 5.0, np.nan])
+def test_what_comes_out_of_nothing_or_of_no_number_is_not_judged(now, nothing):
+    assert list(on_layer(well(q=now, q_before=nothing, q_images=nothing), images=100)) == []
+    assert list(on_layer(well(q=np.nan), images=100)) == []
+
+
+def test_a_sentence_says_what_is_compared_with_what_and_the_rule():
+    said = [verdict.reason for verdict in on_layer(well(q=1200.0, q_before=100.0), images=100)]
+    assert said == [
+        "E[y²] is 12 times that of the layer before (rule: more than 10)",
+        "E[y²] is 1.2e3 times that of the images (rule: more than 1,000)",
+    ]
+    said = [verdict.reason for verdict in on_layer(well(gradient=0.0005, gradient_after=0.01), images=100)]
+    assert said == [
+        "the gradient is 0.05 of that of the layer after (rule: below 1/10)",
+        "the gradient is 5.0e-4 of that of the logits (rule: below 1/1,000)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"signal": [[None, 1.0]]}, "E[y²] is infinite or NaN (rule: finite numbers)"),
+        ({"gradient": [[None, 0.4]]}, "E[dY²] is infinite or NaN (rule: finite numbers)"),
+    ],
+)
+def test_what_is_not_finite_is_named(change, sentence):
+    [(layers, _)] = on_looks(looks(**change), images=100, classes=2)
+    assert layers[0] == [Verdict("not finite", sentence)]
 
 
 def test_a_gradient_is_compared_with_that_of_the_layer_after():

@@ -278,7 +278,6 @@ def _judged(
         else:
             found += verdicts.on_layer(
                 verdicts.Numbers(
-                    name=str(i + 1),
                     hidden=i < len(where) - 1,
                     q=q[i + 1],
                     q_before=q[i],

@@ -76,7 +76,7 @@ def shattering(network: Network, X: Array) -> Array:
     products = g @ g.mT
     size = np.diagonal(products, axis1=-2, axis2=-1)
     lags = []
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(invalid="ignore"):
         for k in range(n // 2 + 1):
             shared = np.diagonal(products, offset=k, axis1=-2, axis2=-1).sum(axis=-1)
             lags.append(shared / np.sqrt(size[..., : n - k].sum(axis=-1) * size[..., k:].sum(axis=-1)))
@@ -147,8 +147,6 @@ def sharpness(
     """
     network = copy.deepcopy(network)
     theta = network.theta.copy()
-    h = math.sqrt(np.finfo(theta.dtype).eps) * (1 + np.linalg.norm(theta, axis=-1, keepdims=True))
-    h = h.astype(theta.dtype)
     start = rng.normal(size=theta.shape[-1]).astype(theta.dtype)  # the same for all replicas
 
     def at(v: Array) -> Array:
@@ -168,7 +166,9 @@ def sharpness(
             v = np.where((eigenvalue == 0)[..., None], v, Hv)
         return eigenvalue
 
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
+        h = math.sqrt(np.finfo(theta.dtype).eps) * (1 + np.linalg.norm(theta, axis=-1, keepdims=True))
+        h = h.astype(theta.dtype)
         largest = power(np.zeros(network.replicas, theta.dtype))
         if (largest < 0).any():
             shift = np.where(largest < 0, largest, 0).astype(theta.dtype)
@@ -181,13 +181,13 @@ def gradient_change(network: Network, X: Array, labels: Array, *, learning_rate:
 
     Near 0 the step ends where the first derivative said it would. At 1 and above, the gradient that was followed has
     nothing to do with where it led. MetaInit (Dauphin & Schoenholz 2019, NeurIPS) looks for initial weights at which
-    such a quotient is small.
+    such a quotient is small. NaN where the gradient is 0.
     """
     network = copy.deepcopy(network)
     before = gradient(network, X, labels)
     network.theta -= learning_rate * before
     after = gradient(network, X, labels)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(invalid="ignore"):
         return np.linalg.norm(after - before, axis=-1) / np.linalg.norm(before, axis=-1)
 
 

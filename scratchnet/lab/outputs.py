@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scratchnet.backend import Array, like
-from scratchnet.layers import Layer, Linear
+from scratchnet.layers import Layer
 
 FLAT = 0.05  # φ' below this share of its maximum counts as saturated
 LINE = np.linspace(-20, 20, 4001)[:, None]  # where φ' has its maximum, for every activation of this package
@@ -34,14 +34,9 @@ def outputs(network: Layer, X: Array, train: bool = False) -> list[Array]:
 def output_gradients(network: Layer, dZ: Array) -> list[Array]:
     """dY for the output Y of each layer, in the order of the layers, after a forward pass. Overwrites the gradients."""
     dYs = [dZ]
-    for layer in reversed(network.layers[1:]):
+    for layer in reversed(network.layers):
         dYs.append(layer.backward(dYs[-1]))
-    first = network.layers[0]
-    if isinstance(first, Linear):
-        first.backward(dYs[-1], need_dX=False)
-    else:
-        first.backward(dYs[-1])
-    return dYs[::-1]
+    return dYs[-2::-1]  # the last one is dX
 
 
 # --- size -------------------------------------------------------------------------------------------------------------
@@ -90,7 +85,7 @@ def correlation(Y: Array) -> Array:
     fewer than two rows are left.
     """
     length = np.sqrt(np.square(Y, dtype=np.float64).sum(axis=-1, keepdims=True))
-    U = np.divide(Y, length, out=np.zeros(Y.shape), where=length > 0)
+    U = Y / np.where(length > 0, length, 1)
     n = (length > 0).sum(axis=(-2, -1))
     pairs = np.square(U.sum(axis=-2)).sum(axis=-1) - n
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -46,9 +46,9 @@ def largest_cosine(A: Array) -> np.ndarray:
     Columns of zeros have no direction and are left out; NaN where fewer than two are left.
     """
     length = np.sqrt(np.square(A, dtype=np.float64).sum(axis=-2, keepdims=True))
-    U = np.divide(A, length, out=np.zeros(A.shape), where=length > 0)
+    U = A / np.where(length > 0, length, 1)
     cosines = U.mT @ U
     some = (length > 0)[..., 0, :]
     pair = some[..., :, None] & some[..., None, :] & ~np.eye(A.shape[-1], dtype=bool)
-    largest = np.where(pair, cosines, -np.inf).max(axis=(-2, -1), initial=-np.inf)
+    largest = np.where(pair, cosines, -np.inf).max(axis=(-2, -1))
     return np.where(np.isneginf(largest), np.nan, largest)

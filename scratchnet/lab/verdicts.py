@@ -30,9 +30,8 @@ class Verdict(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What the rules need of one layer: medians over replicas, or None where a number has no meaning."""
+    """What the rules need of one layer: medians over replicas. None or NaN, which has no meaning, breaks no rule."""
 
-    name: str
     hidden: bool
     q: float  # E[y²]
     q_before: float  # of the layer before, or of the images
@@ -63,8 +62,7 @@ def on_layer(x: Numbers, images: int) -> Iterator[Verdict]:
         ("the gradient", x.gradient, x.gradient_after, x.gradient_logits, "the layer after", "the logits"),
     ):
         yield from _change(what, now, before, f"that of {where}", FACTOR)
-        if now != first or before != first:
-            yield from _change(what, now, first, f"that of {origin}", TOTAL)
+        yield from _change(what, now, first, f"that of {origin}", TOTAL)
     if x.update is not None and math.isfinite(x.update):
         step = f"a step changes its weights by {size(x.update)} of their size"
         if x.update > TOO_BIG:
@@ -119,13 +117,8 @@ def _on_look(x: Mapping[str, np.ndarray], sums: np.ndarray, k: int, i: int, imag
         return
     last = sums.shape[1] - 1
 
-    def known(name: str) -> float | None:
-        value = x[name][i] if name == "usual" else x[name][k, i]
-        return None if np.isnan(value) else float(value)
-
     yield from on_layer(
         Numbers(
-            name=str(i + 1),
             hidden=i < last,
             q=x["signal"][k, i],
             q_before=x["signal"][k, i - 1] if i else x["images"][0],
@@ -134,10 +127,10 @@ def _on_look(x: Mapping[str, np.ndarray], sums: np.ndarray, k: int, i: int, imag
             gradient_after=sums[k, min(i + 1, last)],
             gradient_logits=sums[k, last],
             units=int(x["units"][i]),
-            distinct=known("distinct"),
-            dead=known("silent"),
-            saturation=known("saturation"),
-            saturation_normal=known("usual"),
+            distinct=x["distinct"][k, i],
+            dead=x["silent"][k, i],
+            saturation=x["saturation"][k, i],
+            saturation_normal=x["usual"][i],
             update=None,
         ),
         images,

@@ -48,7 +48,6 @@ def look(training: Training, before: list[np.ndarray] | None = None) -> list[dic
         q_images, logits = float(mean_square(X)), layers[-1]
         for i, (place, layer) in enumerate(zip(where, layers, strict=True)):
             numbers = verdicts.Numbers(
-                name=str(i + 1),
                 hidden=i < len(layers) - 1,
                 q=layer["signal"],
                 q_before=layers[i - 1]["signal"] if i else q_images,
