@@ -532,6 +532,7 @@ def test_all_parameters_take_the_dtype_of_the_first_one():
     assert network.theta.dtype == network.layers[0].b.dtype == np.float32
 
 
+@pytest.mark.host
 def test_a_normalization_is_given_arrays_of_the_networks_dtype():
     def normalization(gamma, beta):
         given.extend([gamma.dtype, beta.dtype])
