@@ -233,3 +233,15 @@ def test_the_variance_farthest_from_1_is_shown_whether_small_or_large(variances,
     monkeypatch.setitem(PREPARATIONS, "lsuv", scaled)
     first, *_ = promises(dataset.images[:200], dataset.labels[:200], sizes=(784, 40, 30, 10), rng=rng)
     assert first.measured == pytest.approx(max(variances, key=lambda v: abs(v - 1)), rel=0.06)
+
+
+def test_one_unit_whose_mean_is_off_is_shown_though_another_makes_up_for_it(dataset, monkeypatch, rng):
+    weight_norm = PREPARATIONS["weight_norm"]
+
+    def shifted(network, *data, rng):
+        weight_norm(network, *data, rng=rng)
+        network.layers[-1].b[:2] += (0.5, -0.5)
+
+    monkeypatch.setitem(PREPARATIONS, "weight_norm", shifted)
+    _, second, *_ = promises(dataset.images[:200], dataset.labels[:200], sizes=(784, 40, 30, 10), rng=rng)
+    assert second.measured == pytest.approx(0.5, rel=1e-3)
