@@ -189,6 +189,19 @@ def test_a_mistake_that_is_made_in_training_alone_is_found_too(rng, wrong, right
 
 
 @pytest.mark.parametrize("training", [False, True])
+def test_the_error_that_is_returned_is_the_worst_of_all_comparisons(rng, X, training):
+    class Half(Tanh):
+        def forward(self, X, train=False):
+            self.train = train
+            return super().forward(X)
+
+        def backward(self, dY):
+            return super().backward(dY) * (0.5 if self.train == training else 1)
+
+    assert gradcheck(Half(), X, rng=rng, tolerance=0.9)["X"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("training", [False, True])
 def test_values_that_are_not_finite_in_one_of_the_modes_are_refused(rng, X, training):
     class Overflows(Tanh):
         def forward(self, X, train=False):
