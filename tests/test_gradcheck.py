@@ -1,12 +1,13 @@
 """gradcheck itself: it passes what is right and catches what is wrong, in a layer that a reader might write."""
 
+import contextlib
 import math
 
 import numpy as np
 import pytest
 import zoo
 
-from scratchnet.gradcheck import GradientError, gradcheck, numerical_gradient
+from scratchnet.gradcheck import GradientError, _error, _estimates, _refuse_a_kink, gradcheck, numerical_gradient
 from scratchnet.layers import (
     ELU,
     GELU,
@@ -365,3 +366,76 @@ def test_train_may_be_restricted_to_one_mode(rng, X):
     gradcheck(zoo.WrongInTraining(), X, rng=rng, train=False)
     with pytest.raises(GradientError, match="train=True"):
         gradcheck(zoo.WrongInTraining(), X, rng=rng, train=True)
+
+
+# --- how a gradient is compared with estimates, and where these come from ---
+
+
+@pytest.mark.parametrize(
+    ("got", "estimates", "tolerance", "result"),
+    [
+        (1.0, [(1.0, 0.0)], 1e-6, (0.0, 1.0, True)),
+        (1.0, [(0.75, 0.25)], 1e-6, (0.0, 0.75, True)),  # rounding explains it
+        (5.0, [(2.0, 0.0)], 1e-6, (0.6, 2.0, False)),
+        (5.0, [(2.0, 0.0), (2.001, 0.0), (9.0, 0.0)], 1e-6, (2.999 / 5, 2.001, True)),  # the second one is settled
+        (5.0, [(2.0, 0.0), (9.0, 0.0)], 1e-6, (4 / 9, 9.0, False)),  # none is: the last
+        # an estimate of 0: the first may be what rounding hides; a later one says nothing of less than its rounding
+        (0.25, [(0.0, 0.5)], 1e-6, (0.0, 0.0, True)),
+        (0.25, [(5.0, 0.0), (0.0, 0.5)], 1e-6, (0.95, 5.0, False)),
+        (0.25, [(5.0, 0.0), (0.0, 0.5), (0.25, 0.0)], 1e-6, (0.0, 0.25, True)),
+        (1.0, [(5.0, 0.0), (0.0, 0.5)], 0.6, (1.0, 0.0, False)),  # and is right about more
+    ],
+)
+def test_a_gradient_is_as_wrong_as_by_the_first_estimate_that_it_meets_or_by_the_last(
+    got, estimates, tolerance, result
+):
+    assert _error(got, estimates, tolerance) == pytest.approx(result)
+
+
+def estimates(f, a, dY=1.0):
+    A = np.array([a])
+    return list(_estimates(lambda: f(A), A, (0,), np.array([dY])))
+
+
+def test_the_first_estimate_is_a_plain_difference_with_a_step_of_1e_5_times_the_size():
+    """The derivative of a³, with an error of h² and one of rounding, 1e-16·a³/h."""
+    (expected, unsure), *_ = estimates(lambda A: A**3, 1000.0, dY=100.0)
+    assert expected == pytest.approx(100 * (3e6 + 1e-4), abs=2e-3)
+    assert unsure == pytest.approx(32 * np.finfo(float).eps * 100 * 1e9 / 1e-2)
+
+
+def test_the_others_are_extrapolated_to_a_step_of_0():
+    """Of a⁵ the error of a difference is 10a²h² + h⁴: the first term cancels, and of the second −h⁴/4 is left."""
+    _, *others = estimates(lambda A: A**5, 1.0)
+    steps = 2 * [0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6]
+    assert [expected for expected, _ in others] == pytest.approx([5 - h**4 / 4 for h in steps], abs=1e-9)
+    assert [unsure for _, unsure in others] == pytest.approx([32 * np.finfo(float).eps / h for h in steps])
+
+
+def test_no_estimate_is_asked_of_which_rounding_may_be_more_than_a_hundredth():
+    """Of a small output, rounding is first taken for that of a number near 1, and at last for the output's own."""
+    _, *others = estimates(lambda A: 1e9 + 1e-3 * A, 1.0)
+    assert not any(expected for expected, _ in others)  # left are the steps that are too small to move anything
+    small = estimates(lambda A: 1e-12 * A, 1.0)
+    assert [expected for expected, _ in small] == pytest.approx([1e-12] * 13)
+    assert [unsure for _, unsure in small[1:]] == pytest.approx(
+        [32e-12 * np.finfo(float).eps / h for h in 2 * [0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("f", "refused"),
+    [
+        (lambda t: t + 0.5 * np.minimum(np.abs(t), 1), True),  # far away it is straight, and near it has a kink
+        (lambda t: t + 0.5 * np.minimum(np.abs(t), 0.001), False),  # a kink that a wider step does not see
+        (lambda t: np.where(t > 0, 1.01005, 1) * t, False),  # slopes that differ by less than 1 % of the larger one
+        (lambda t: np.where(t > 0, 1, 1.01005) * t, False),
+        (lambda t: np.where(t > 0, 1.0103, 1) * t, True),
+        (lambda t: np.where(t > 0, 1, 1.0103) * t, True),
+    ],
+)
+def test_a_kink_is_where_the_slopes_on_both_sides_differ_for_a_wide_and_for_a_narrow_step(f, refused):
+    A = np.array([1000.0])
+    with pytest.raises(ValueError, match="is at a kink") if refused else contextlib.nullcontext():
+        _refuse_a_kink(lambda: f(A - 1000), A, (0,), np.ones(1), "x")
+    assert A[0] == 1000
