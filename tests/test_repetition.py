@@ -8,7 +8,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from scratchnet.report.repetition import POINTS, CannotRepeat, compared, read
+from scratchnet.report.repetition import NEEDED, POINTS, CannotRepeat, compared, read
 
 SCRIPT = "scripts/compare.py"
 SMALL = ("--quick", "--seeds", "2", "--jobs", "1", "--hidden", "none")
@@ -71,11 +71,30 @@ def test_a_run_that_was_stopped_is_compared_in_the_seeds_that_it_has():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "cannot be read as JSON"), ("[]", "it holds list"), ("{}", "it lacks command, folder, files")],
+    [
+        ("{", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ("[]", "it holds list"),
+        ("{}", "it lacks command, folder, files"),
+    ],
 )
 def test_what_is_no_results_json_is_one_sentence(tmp_path, text, message):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(CannotRepeat, match=re.escape(message)):
+        read(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("wrong", [7, [None]], ids=repr)
+@pytest.mark.parametrize("name", [*NEEDED[:-1], "settings.seeds", "settings.device", "dataset.name"])
+def test_what_is_not_as_compare_writes_it_is_found_before_the_repetition(tmp_path, name, wrong):
+    settings = {"seeds": [0, 1], "device": "cpu"}
+    then = THEN | {"command": ["compare.py"], "folder": "/", "files": {}, "quick": True, "settings": settings}
+    then |= {"dataset": {"name": "synthetic", "sha256": "x"}}
+    (tmp_path / "x.json").write_text(json.dumps(then))
+    assert read(tmp_path / "x.json") == then
+    outer, _, inner = name.partition(".")
+    (tmp_path / "x.json").write_text(json.dumps(then | {outer: then[outer] | {inner: wrong} if inner else wrong}))
+    with pytest.raises(CannotRepeat, match="something in it is not as compare.py writes it"):
         read(tmp_path / "x.json")
 
 

@@ -28,12 +28,22 @@ def read(path: Path) -> dict[str, Any]:
     """The content of a results.json. Raises CannotRepeat, and OSError where there is none."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CannotRepeat(f"{path} is no results.json: it cannot be read as JSON") from None
     if not isinstance(found, dict):
         raise CannotRepeat(f"{path} is no results.json: it holds {type(found).__name__}")
     if missing := [name for name in NEEDED if name not in found]:
         raise CannotRepeat(f"{path} cannot be repeated: it lacks {', '.join(missing)} (an earlier version wrote less)")
+    try:
+        words = [*found["command"], found["folder"], found["dataset"]["name"], found["dataset"]["sha256"]]
+        numbers = [accuracy for _, (_, accuracy) in _runs(found)]
+        rates, mappings = found["learning_rates"] or {}, [found[name] for name in ("files", "settings", "environment")]
+        whole = all(isinstance(word, str) for word in [*words, found["settings"]["device"]])
+        whole &= all(isinstance(x, float) for x in numbers) and all(isinstance(x, dict) for x in [rates, *mappings])
+    except (TypeError, KeyError, ValueError):
+        whole = False
+    if not whole:
+        raise CannotRepeat(f"{path} is no results.json: something in it is not as compare.py writes it")
     return found
 
 
