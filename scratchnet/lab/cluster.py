@@ -43,7 +43,8 @@ class ClusterError(OSError):
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
     """The client of the scheduler at `address`. Raises ClusterError where none answers, or has no workers."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here, in a sentence
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said here, in a sentence
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of versions of Dask's own packages
         try:
@@ -70,7 +71,7 @@ async def _greet(address: str) -> None:
 
 # --- in a worker ----------------------------------------------------------------------------------------------
 
-# What this worker process was given: a dataset's SHA-256 → (images, labels, why the bits could differ here).
+# What this worker process was given: the name of a run's plugin → (images, labels, why the bits could differ here).
 _given: dict[str, tuple[np.ndarray, np.ndarray, str]] = {}
 
 
@@ -81,7 +82,7 @@ class Given(WorkerPlugin):
     """
 
     def __init__(self, dataset: Dataset, files: Mapping[str, bytes]) -> None:
-        self.sha256, self.labels, self.files = dataset.sha256, dataset.labels, dict(files)
+        self.labels, self.files = dataset.labels, dict(files)
         self.images, self.environment = _as_bytes(dataset.images), environment()
         self.name = f"scratchnet-{uuid.uuid4()}"
 
@@ -93,11 +94,15 @@ class Given(WorkerPlugin):
         if any(library["num_threads"] > 1 for library in threadpool_info() if library["user_api"] == "blas"):
             different.append("BLAS threads 1, now several")
         images = self.images if self.images.dtype == np.float32 else self.images.astype(np.float32) / 255
-        _given[self.sha256] = images, self.labels, "; ".join(different)
+        _given[self.name] = images, self.labels, "; ".join(different)
         for digest, content in self.files.items():
             path = Path(tempfile.mkdtemp(prefix="scratchnet-")) / "part.py"
             path.write_bytes(content)
             sweep.COPIES[digest] = str(path)
+
+    def teardown(self, worker: Any) -> None:
+        """At the end of a run: a worker that serves many would keep the images of all."""
+        _given.pop(self.name, None)
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
@@ -106,9 +111,9 @@ def _as_bytes(images: np.ndarray) -> np.ndarray:
     return small if np.array_equal(small.astype(np.float32) / 255, images) else images
 
 
-def _work(work: Work, spec: Any, sha256: str) -> tuple[str, Any]:
+def _work(work: Work, spec: Any, given: str) -> tuple[str, Any]:
     """("done", result), or why there is none: what would fail again is returned, since what is raised is retried."""
-    images, labels, different = _given[sha256]
+    images, labels, different = _given[given]
     if different:
         return "differs", different
     try:
@@ -150,7 +155,7 @@ def on_dask(
                 asked, room = time.monotonic(), AHEAD * _threads(client, room)
             while len(waiting) < max(room, 1) and (i := next(rest, None)) is not None:
                 key = f"{given.name}-{i}"
-                future = client.submit(_work, work, specs[i], given.sha256, key=key, pure=False, retries=RETRIES)
+                future = client.submit(_work, work, specs[i], given.name, key=key, pure=False, retries=RETRIES)
                 waiting[key] = i, future
                 future.add_done_callback(finished.put)
             if not waiting:
