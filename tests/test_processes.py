@@ -1,9 +1,11 @@
 """Worker processes: none that dies, stops or says nonsense costs more than its own unit, and none is left behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -186,6 +188,24 @@ def test_workers_that_end_before_they_begin_are_no_use(few, monkeypatch):
     monkeypatch.setattr(spawn, "get_executable", lambda: b"/bin/false")
     with pytest.raises(CannotSend, match=r"before they have started|cannot be started here"):
         results(brightness, [1], few, jobs=2)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shared memory is no file")
+def test_without_room_for_the_images_no_worker_is_started(few, monkeypatch):
+    """A file of shared memory may be larger than its file system; a write into what is missing kills the process."""
+    room = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: room._replace(free=few.images.nbytes - 1))
+    with pytest.raises(CannotSend, match=r"cannot be started here \(0 MB of images find no room in .*/"):
+        results(brightness, range(3), few, jobs=2)
+
+
+def test_where_no_thread_can_be_started_no_worker_is(few, monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(CannotSend, match="can't start new thread"):
+        results(brightness, range(3), few, jobs=2)
 
 
 # --- nothing is left behind -------------------------------------------------------------------------------------------

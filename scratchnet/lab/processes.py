@@ -8,11 +8,14 @@ leaves nothing behind.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import queue
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import types
@@ -123,17 +126,19 @@ class _Team:
         """Start more workers. Raises CannotSend where there were never any, and WorkerDied where there are none."""
         try:
             if self.images is None:
+                _check_room(self.dataset.images.nbytes)
                 self.images = self.context.RawArray("f", self.dataset.images.size)
                 np.frombuffer(self.images, np.float32)[:] = self.dataset.images.reshape(-1)
             given = self.images, self.dataset.images.shape, self.dataset.labels
             with workers_with_one_thread(self.import_main):
                 for _ in range(count):
                     self.workers.append(_Worker(self.context, given, self.said))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # Python raises RuntimeError where it cannot start a thread
+            reason = getattr(error, "strerror", None) or error
             if not self.began:
-                raise CannotSend(f"worker processes cannot be started here ({error.strerror})") from error
+                raise CannotSend(f"worker processes cannot be started here ({reason})") from error
             if not self.workers:
-                raise WorkerDied(f"no more worker processes can be started ({error.strerror})") from error
+                raise WorkerDied(f"no more worker processes can be started ({reason})") from error
 
     def idle(self) -> list[_Worker]:
         return [worker for worker in self.workers if worker.ready and worker.unit is None]
@@ -172,6 +177,14 @@ class _Team:
             worker.release()
         for worker in self.workers:
             worker.ended(10.0)
+
+
+def _check_room(needed: int) -> None:
+    """Raise OSError where multiprocessing finds no room for shared memory: to write into it would kill the process."""
+    if os.name == "posix":
+        folders = [folder for folder in ("/dev/shm", tempfile.gettempdir()) if os.path.isdir(folder)]
+        if all(shutil.disk_usage(folder).free < needed for folder in folders):
+            raise OSError(errno.ENOSPC, f"{needed >> 20} MB of images find no room in {' or '.join(folders)}")
 
 
 class _Worker:
