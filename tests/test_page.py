@@ -281,8 +281,13 @@ def test_the_page_of_studies_has_each_claim_rule_outcome_figure_and_table():
     text = accounts.studies([chosen], [record], {"born_dead": b"<svg/>"})
     read = Read(text)
     assert ["2", "100 %"] in read.rows
-    assert ["Are deep, narrow ReLU networks born dead?", "held", "It is so."] in read.rows
-    for words in ("A &lt;claim&gt;.", "R &lt; 1.", "The claim held. It is so.", "This is not Fashion-MNIST"):
+    assert ["Are deep, narrow ReLU networks born dead?", "held (not Fashion-MNIST)", "It is so."] in read.rows
+    for words in (
+        "A &lt;claim&gt;.",
+        "R &lt; 1.",
+        "The claim held (not Fashion-MNIST). It is so.",
+        "This is not Fashion-MNIST",
+    ):
         assert words in text
     assert [attributes["alt"] for tag, attributes in read.seen if tag == "img"] == ["It is so."]
 

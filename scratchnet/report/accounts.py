@@ -9,6 +9,7 @@ from scratchnet.lab.diagnostics import Diagnosis
 from scratchnet.lab.study import Study
 from scratchnet.report import page
 from scratchnet.report.diagnoses import EXPLANATION, cells, reasons, whole
+from scratchnet.report.findings import qualified
 from scratchnet.report.page import Folded, Part, Picture, Section, Table, Words
 from scratchnet.report.results import environment
 from scratchnet.report.tables import Comparison
@@ -96,7 +97,7 @@ def studies(some: Sequence[Study], records: Sequence[Mapping[str, Any]], picture
         if room > 0:
             kept[name] = image
     rows = [["study", "the claim", "in short"]]
-    rows += [[study.title, record["outcome"], record["answer"]] for study, record in zip(some, records, strict=True)]
+    rows += [[study.title, qualified(record), record["answer"]] for study, record in zip(some, records, strict=True)]
     parts: list[Part] = [Section("What held", [Table(rows, "Outcomes, by rules that were written before the run")])]
     parts += [_studied(study, record, kept.get(study.name)) for study, record in zip(some, records, strict=True)]
     lead: list[Part] = [
@@ -108,7 +109,7 @@ def studies(some: Sequence[Study], records: Sequence[Mapping[str, Any]], picture
 
 def _studied(study: Study, record: Mapping[str, Any], picture: bytes | None) -> Section:
     parts: list[Part] = [
-        Words(f"The claim {record['outcome']}. {record['answer']}", "answer"),
+        Words(f"The claim {qualified(record)}. {record['answer']}", "answer"),
         Words(f"Claim: {record['claim']} Source: {record['source']}."),
         Words(f"Rule: {record['rule']}"),
         Folded("The experiment", [Words(" ".join(study.experiment.split()))]),

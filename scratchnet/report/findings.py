@@ -73,7 +73,7 @@ def index(studies: Sequence[Study], records: Sequence[Mapping[str, Any]]) -> str
                 "| question | the claim | in short | minutes |",
                 "|---|---|---|---|",
                 *(
-                    f"| [{study.title}]({study.name}.md) | {found['outcome']} | {found['answer']} | "
+                    f"| [{study.title}]({study.name}.md) | {qualified(found)} | {found['answer']} | "
                     f"{found['processor_seconds'] / 60:.1f} |"
                     for study, found in zip(studies, records, strict=True)
                 ),
@@ -82,6 +82,13 @@ def index(studies: Sequence[Study], records: Sequence[Mapping[str, Any]]) -> str
         f"Minutes are processor time, {total:.0f} in all; on two cores it takes about half as long.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def qualified(found: Mapping[str, Any]) -> str:
+    """The outcome in a `record`, and what makes it less than a result."""
+    less = ["a quick look"] if "--quick" in found["command"] else []
+    less += ["not Fashion-MNIST"] if found["dataset"]["stand_in"] else []
+    return found["outcome"] + (f" ({', '.join(less)})" if less else "")
 
 
 def record(
