@@ -142,19 +142,26 @@ def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
     """Move the files in `folder` that are called one of `names` to a new folder `earlier/DATE`, and return its path.
 
     So a new run can write its results without overwriting those of an earlier run. Returns None if there was no file
-    to move.
+    to move. Raises OSError where there can be no such folder.
     """
     present = [folder / name for name in names if (folder / name).exists()]
     if not present:
         return None
     stamp = datetime.fromtimestamp(max(path.stat().st_mtime for path in present)).strftime("%Y-%m-%d-%H%M%S")
     aside = folder / "earlier" / stamp
-    for number in itertools.count(2):
-        try:
-            aside.mkdir(parents=True)
-            break
-        except FileExistsError:
-            aside = folder / "earlier" / f"{stamp}-{number}"
+    try:
+        aside.parent.mkdir(exist_ok=True)  # alone: that something else has this name is no reason to try another DATE
+        for number in itertools.count(2):
+            try:
+                aside.mkdir()
+                break
+            except FileExistsError:
+                aside = folder / "earlier" / f"{stamp}-{number}"
+    except OSError as error:
+        reason = f"no folder can be made in {aside.parent} ({error.strerror})"
+        raise OSError(
+            f"an earlier run's files stay in {folder}, since {reason}: mend that, or give another --out"
+        ) from None
     for path in present:
         os.replace(path, aside / path.name)
     return aside

@@ -1,6 +1,7 @@
 """A file is complete or absent, and the results of earlier runs are kept."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,23 @@ def test_earlier_files_are_moved_aside_and_none_is_lost(tmp_path):
         assert not (tmp_path / "a").exists()
     assert (tmp_path / "other").read_text() == "stays"
     assert sorted(p.read_text() for p in (tmp_path / "earlier").glob("*/a")) == ["first", "second"]
+
+
+@pytest.mark.parametrize("what", ["a dangling link", "a file"])
+def test_where_earlier_files_cannot_be_moved_to_is_one_sentence_and_none_is_lost(tmp_path, what):
+    earlier = tmp_path / "earlier"
+    if what == "a file":
+        earlier.write_text("the reader's own")
+    else:
+        try:
+            earlier.symlink_to(tmp_path / "not mounted")
+        except OSError:
+            pytest.skip("no links can be made here")
+    (tmp_path / "a").write_text("first")
+    message = f"an earlier run's files stay in {tmp_path}, since no folder can be made in {earlier} ("
+    with pytest.raises(OSError, match=re.escape(message)):
+        set_aside(tmp_path, ["a"])
+    assert (tmp_path / "a").read_text() == "first"
 
 
 def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
