@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+HALF = ".*.scratchnet-????????.tmp"  # the names that `_temporary` makes, and no others
 TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # another process has the lock
 
 
@@ -46,7 +47,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _temporary(path: Path) -> tuple[IO[str], Path]:
     """A new file beside `path`. It is locked where files can be, so that `clear` does not take it for a leftover."""
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.scratchnet-", suffix=".tmp")
         file = open(handle, "w", encoding="utf-8")  # noqa: SIM115
         if sys.platform == "win32":  # which renames no open file
             file.close()
@@ -63,7 +64,7 @@ def _temporary(path: Path) -> tuple[IO[str], Path]:
 
 def clear(folder: Path) -> None:
     """Remove what killed processes have left half written in `folder`, in which others may be writing meanwhile."""
-    for left in folder.glob(".*.tmp") if sys.platform != "win32" else ():
+    for left in folder.glob(HALF) if sys.platform != "win32" else ():
         with suppress(OSError), open(left, "r+", encoding="utf-8") as file:
             _lock(file)
             left.unlink()
@@ -94,8 +95,9 @@ def owning(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        for left in folder.glob(".*.tmp"):  # see `replacing`
-            left.unlink(missing_ok=True)
+        for left in folder.glob(HALF):
+            if left.is_file():
+                left.unlink(missing_ok=True)
         try:
             yield
         finally:

@@ -131,13 +131,31 @@ def test_one_run_owns_its_folder_and_the_second_is_told_who(tmp_path, another_ru
 
 
 def test_a_lock_dies_with_its_run_and_what_was_half_written_is_removed(tmp_path, another_run):
-    (tmp_path / ".hidden").write_text("the reader's own")
     assert len(list(tmp_path.glob(".figure.png.*.tmp"))) == 1
     another_run.kill()
     another_run.wait()
     with owning(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {".hidden", ".lock"}
-    assert {path.name for path in tmp_path.iterdir()} == {".hidden"}
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_files_and_folders_of_the_reader_stay(tmp_path):
+    files = {
+        ".hidden",
+        ".bash_history-12345.tmp",
+        ".draft.odt.tmp",
+        ".a.scratchnet-notes.tmp",
+        "a.scratchnet-x1y2z3_4.tmp",
+    }
+    folders = {".d.tmp", ".d.scratchnet-x1y2z3_4.tmp"}
+    for name in files:
+        (tmp_path / name).write_text("the reader's own")
+    for name in folders:
+        (tmp_path / name).mkdir()
+    clear(tmp_path)
+    with owning(tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == files | folders
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no file that is open, so none is locked")
