@@ -77,6 +77,9 @@ def must_be_writable(folder: Path) -> None:
         pass
 
 
+_mine: dict[str, os.stat_result] = {}  # the folders that this process owns → their lock files
+
+
 class Owned(OSError):
     """Another run owns the folder; the message says which."""
 
@@ -85,24 +88,45 @@ class Owned(OSError):
 def owning(folder: Path) -> Iterator[None]:
     """Create `folder` if necessary, and be the only run that writes to it, until the end of the `with` block.
 
-    The lock is on the file `.lock` and dies with this process, however that ends. What a killed run has left half
-    written is removed. Raises Owned where another run has the folder, and OSError where it cannot be written to: so
-    call this before long work.
+    The lock is on the file `.lock` and dies with this process, however that ends; whoever moves the folder moves it
+    too: see `check_owned`. What a killed run has left half written is removed. Raises Owned where another run has the
+    folder, and OSError where it cannot be written to: so call this before long work.
     """
     must_be_writable(folder)
-    path = folder / ".lock"
+    path, place = folder / ".lock", os.path.abspath(folder)
     with _locked(path) as lock:
+        own = os.fstat(lock.fileno())
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         for left in folder.glob(HALF):
             if left.is_file():
                 left.unlink(missing_ok=True)
+        _mine[place] = own
         try:
             yield
         finally:
+            del _mine[place]
             with suppress(OSError):  # Windows removes no open file
-                path.unlink()
+                if os.path.samestat(os.stat(path), own):
+                    path.unlink()
+
+
+def check_owned(folder: Path) -> None:
+    """Raise OSError if this process owns `folder` but another one stands in its place now. Call this before writing.
+
+    So a run whose folder is moved does no harm to the next one, which makes a new folder of the same name.
+    """
+    own = _mine.get(os.path.abspath(folder))
+    if own is None:
+        return
+    with suppress(OSError):
+        if os.path.samestat(os.stat(folder / ".lock"), own):
+            return
+    raise OSError(
+        f"the folder {folder} was moved or replaced while this run wrote to it; what it had written is in the old one: "
+        "move that back, and start again"
+    )
 
 
 @contextmanager
@@ -144,8 +168,9 @@ def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
     """Move the files in `folder` that are called one of `names` to a new folder `earlier/DATE`, and return its path.
 
     So a new run can write its results without overwriting those of an earlier run. Returns None if there was no file
-    to move. Raises OSError where there can be no such folder.
+    to move. Raises OSError where there can be no such folder, and where `check_owned` does.
     """
+    check_owned(folder)
     present = [folder / name for name in names if (folder / name).exists()]
     if not present:
         return None

@@ -2,15 +2,17 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, alone
 
-from scratchnet.files import Owned, clear, must_be_writable, owning, replacing, set_aside
+from scratchnet.files import Owned, check_owned, clear, must_be_writable, owning, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -203,6 +205,29 @@ def test_a_folder_is_free_again_after_a_failure(tmp_path):
             with owning(tmp_path):
                 raise RuntimeError("x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
+@pytest.mark.parametrize("fate", ["moved", "removed"])
+def test_a_run_whose_folder_was_moved_does_no_harm_to_the_next_one(tmp_path, monkeypatch, fate):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results")
+    with owning(folder):
+        check_owned(folder)
+        check_owned(tmp_path / folder)
+        if fate == "moved":
+            folder.rename("old")
+        else:
+            shutil.rmtree(folder)
+        for _ in range(2):  # nothing stands in its place, and then another run's folder
+            for call in (check_owned, lambda folder: set_aside(folder, ["a"])):
+                with pytest.raises(OSError, match="the folder results was moved or replaced while this run wrote to "):
+                    call(folder)
+            folder.mkdir(exist_ok=True)
+            (folder / "a").write_text("the other run's")
+            (folder / ".lock").write_text("the other run's")
+    assert {path.name for path in folder.iterdir()} == {"a", ".lock"}
+    check_owned(folder)  # this process owns nothing any more
 
 
 TAKING_TURNS = """

@@ -1,6 +1,7 @@
 """A journal keeps each unit as soon as it is done, gives it back to the last bit, and never mixes two runs."""
 
 import json
+import sys
 import time
 import zlib
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from scratchnet.data import Dataset
+from scratchnet.files import owning
 from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Run
 from scratchnet.lab.journal import Journal, decoded, encoded
@@ -123,6 +125,27 @@ def test_a_unit_is_recorded_before_anybody_sees_it(tmp_path, few):
         len(Journal(tmp_path / "journal", few)) for _ in anywhere(noted, specs, few, lambda n: None, 1, journal)
     ]
     assert with_each == [1, 2, 3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
+def test_a_journal_whose_folder_was_moved_goes_on_there_and_leaves_the_next_runs_alone(tmp_path, few):
+    folder = tmp_path / "results"
+    with owning(folder):
+        journal, late = Journal(folder / "journal", few), Journal(folder / "late", few)
+        journal[journal.key(noted, 1)] = 1
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        for name in ("journal", "late"):
+            (folder / name).write_text("the next run's")
+        journal[journal.key(noted, 2)] = 2
+        with pytest.raises(OSError, match="was moved or replaced"):
+            late[late.key(noted, 1)] = 1
+        with pytest.raises(OSError, match="was moved or replaced"):
+            journal.remove()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ["journal", "late"], "the next run's"
+    )
+    assert len(Journal(tmp_path / "old" / "journal", few)) == 2
 
 
 # --- a file that is not whole, or of another run --------------------------------------------------------------------

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data import Dataset
-from scratchnet.files import set_aside
+from scratchnet.files import check_owned, set_aside
 from scratchnet.lab.experiment import Run
 from scratchnet.lab.keys import Indescribable, described, differences, environment, key
 from scratchnet.lab.work import Done, Tick, Work
@@ -104,13 +104,15 @@ class Journal:
     __del__ = close
 
     def remove(self) -> None:
-        """The run is complete, and its results are elsewhere."""
+        """The run is complete, and its results are elsewhere. Raises OSError if the folder is another one by now."""
+        check_owned(self.path.parent)
         self.close()
         self.path.unlink(missing_ok=True)
         self._places, self._headed = {}, False
 
     def _open(self) -> Any:
         if self._file is None:
+            check_owned(self.path.parent)
             self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115
         return self._file
 
