@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+HALF = ".*.scratchnet-????????.tmp"  # the names that `_temporary` makes, and no others
 TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # another process has the lock
 
 
@@ -46,7 +47,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _temporary(path: Path) -> tuple[IO[str], Path]:
     """A new file beside `path`. It is locked where files can be, so that `clear` does not take it for a leftover."""
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.scratchnet-", suffix=".tmp")
         file = open(handle, "w", encoding="utf-8")  # noqa: SIM115
         if sys.platform == "win32":  # which renames no open file
             file.close()
@@ -63,7 +64,7 @@ def _temporary(path: Path) -> tuple[IO[str], Path]:
 
 def clear(folder: Path) -> None:
     """Remove what killed processes have left half written in `folder`, in which others may be writing meanwhile."""
-    for left in folder.glob(".*.tmp") if sys.platform != "win32" else ():
+    for left in folder.glob(HALF) if sys.platform != "win32" else ():
         with suppress(OSError), open(left, "r+", encoding="utf-8") as file:
             _lock(file)
             left.unlink()
@@ -76,6 +77,9 @@ def must_be_writable(folder: Path) -> None:
         pass
 
 
+_mine: dict[str, os.stat_result] = {}  # the folders that this process owns → their lock files
+
+
 class Owned(OSError):
     """Another run owns the folder; the message says which."""
 
@@ -84,23 +88,45 @@ class Owned(OSError):
 def owning(folder: Path) -> Iterator[None]:
     """Create `folder` if necessary, and be the only run that writes to it, until the end of the `with` block.
 
-    The lock is on the file `.lock` and dies with this process, however that ends. What a killed run has left half
-    written is removed. Raises Owned where another run has the folder, and OSError where it cannot be written to: so
-    call this before long work.
+    The lock is on the file `.lock` and dies with this process, however that ends; whoever moves the folder moves it
+    too: see `check_owned`. What a killed run has left half written is removed. Raises Owned where another run has the
+    folder, and OSError where it cannot be written to: so call this before long work.
     """
     must_be_writable(folder)
-    path = folder / ".lock"
+    path, place = folder / ".lock", os.path.abspath(folder)
     with _locked(path) as lock:
+        own = os.fstat(lock.fileno())
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        for left in folder.glob(".*.tmp"):  # see `replacing`
-            left.unlink(missing_ok=True)
+        for left in folder.glob(HALF):
+            if left.is_file():
+                left.unlink(missing_ok=True)
+        _mine[place] = own
         try:
             yield
         finally:
+            del _mine[place]
             with suppress(OSError):  # Windows removes no open file
-                path.unlink()
+                if os.path.samestat(os.stat(path), own):
+                    path.unlink()
+
+
+def check_owned(folder: Path) -> None:
+    """Raise OSError if this process owns `folder` but another one stands in its place now. Call this before writing.
+
+    So a run whose folder is moved does no harm to the next one, which makes a new folder of the same name.
+    """
+    own = _mine.get(os.path.abspath(folder))
+    if own is None:
+        return
+    with suppress(OSError):
+        if os.path.samestat(os.stat(folder / ".lock"), own):
+            return
+    raise OSError(
+        f"the folder {folder} was moved or replaced while this run wrote to it; what it had written is in the old one: "
+        "move that back, and start again"
+    )
 
 
 @contextmanager
@@ -142,19 +168,27 @@ def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
     """Move the files in `folder` that are called one of `names` to a new folder `earlier/DATE`, and return its path.
 
     So a new run can write its results without overwriting those of an earlier run. Returns None if there was no file
-    to move.
+    to move. Raises OSError where there can be no such folder, and where `check_owned` does.
     """
+    check_owned(folder)
     present = [folder / name for name in names if (folder / name).exists()]
     if not present:
         return None
     stamp = datetime.fromtimestamp(max(path.stat().st_mtime for path in present)).strftime("%Y-%m-%d-%H%M%S")
     aside = folder / "earlier" / stamp
-    for number in itertools.count(2):
-        try:
-            aside.mkdir(parents=True)
-            break
-        except FileExistsError:
-            aside = folder / "earlier" / f"{stamp}-{number}"
+    try:
+        aside.parent.mkdir(exist_ok=True)  # alone: that something else has this name is no reason to try another DATE
+        for number in itertools.count(2):
+            try:
+                aside.mkdir()
+                break
+            except FileExistsError:
+                aside = folder / "earlier" / f"{stamp}-{number}"
+    except OSError as error:
+        reason = f"no folder can be made in {aside.parent} ({error.strerror})"
+        raise OSError(
+            f"an earlier run's files stay in {folder}, since {reason}: mend that, or give another --out"
+        ) from None
     for path in present:
         os.replace(path, aside / path.name)
     return aside

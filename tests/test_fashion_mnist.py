@@ -73,7 +73,7 @@ def files_in(folder):
 def test_what_a_killed_download_left_half_written_is_removed_by_the_next_one(tmp_path, labels):
     file, content = labels
     (tmp_path / "fashion-mnist").mkdir()
-    (tmp_path / "fashion-mnist" / f".{file.name}.x1y2.tmp").write_bytes(content[:100])
+    (tmp_path / "fashion-mnist" / f".{file.name}.scratchnet-x1y2z3_4.tmp").write_bytes(content[:100])
     with http_server({file.name: content}) as server:
         obtain(file, tmp_path, [server.url])
     assert files_in(tmp_path) == [f"fashion-mnist/{file.name}"]

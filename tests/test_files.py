@@ -1,15 +1,18 @@
 """A file is complete or absent, and the results of earlier runs are kept."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, alone
 
-from scratchnet.files import Owned, clear, must_be_writable, owning, replacing, set_aside
+from scratchnet.files import Owned, check_owned, clear, must_be_writable, owning, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -72,6 +75,23 @@ def test_earlier_files_are_moved_aside_and_none_is_lost(tmp_path):
     assert sorted(p.read_text() for p in (tmp_path / "earlier").glob("*/a")) == ["first", "second"]
 
 
+@pytest.mark.parametrize("what", ["a dangling link", "a file"])
+def test_where_earlier_files_cannot_be_moved_to_is_one_sentence_and_none_is_lost(tmp_path, what):
+    earlier = tmp_path / "earlier"
+    if what == "a file":
+        earlier.write_text("the reader's own")
+    else:
+        try:
+            earlier.symlink_to(tmp_path / "not mounted")
+        except OSError:
+            pytest.skip("no links can be made here")
+    (tmp_path / "a").write_text("first")
+    message = f"an earlier run's files stay in {tmp_path}, since no folder can be made in {earlier} ("
+    with pytest.raises(OSError, match=re.escape(message)):
+        set_aside(tmp_path, ["a"])
+    assert (tmp_path / "a").read_text() == "first"
+
+
 def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     must_be_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
@@ -113,13 +133,31 @@ def test_one_run_owns_its_folder_and_the_second_is_told_who(tmp_path, another_ru
 
 
 def test_a_lock_dies_with_its_run_and_what_was_half_written_is_removed(tmp_path, another_run):
-    (tmp_path / ".hidden").write_text("the reader's own")
     assert len(list(tmp_path.glob(".figure.png.*.tmp"))) == 1
     another_run.kill()
     another_run.wait()
     with owning(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {".hidden", ".lock"}
-    assert {path.name for path in tmp_path.iterdir()} == {".hidden"}
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_files_and_folders_of_the_reader_stay(tmp_path):
+    files = {
+        ".hidden",
+        ".bash_history-12345.tmp",
+        ".draft.odt.tmp",
+        ".a.scratchnet-notes.tmp",
+        "a.scratchnet-x1y2z3_4.tmp",
+    }
+    folders = {".d.tmp", ".d.scratchnet-x1y2z3_4.tmp"}
+    for name in files:
+        (tmp_path / name).write_text("the reader's own")
+    for name in folders:
+        (tmp_path / name).mkdir()
+    clear(tmp_path)
+    with owning(tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == files | folders
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no file that is open, so none is locked")
@@ -167,6 +205,29 @@ def test_a_folder_is_free_again_after_a_failure(tmp_path):
             with owning(tmp_path):
                 raise RuntimeError("x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
+@pytest.mark.parametrize("fate", ["moved", "removed"])
+def test_a_run_whose_folder_was_moved_does_no_harm_to_the_next_one(tmp_path, monkeypatch, fate):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results")
+    with owning(folder):
+        check_owned(folder)
+        check_owned(tmp_path / folder)
+        if fate == "moved":
+            folder.rename("old")
+        else:
+            shutil.rmtree(folder)
+        for _ in range(2):  # nothing stands in its place, and then another run's folder
+            for call in (check_owned, lambda folder: set_aside(folder, ["a"])):
+                with pytest.raises(OSError, match="the folder results was moved or replaced while this run wrote to "):
+                    call(folder)
+            folder.mkdir(exist_ok=True)
+            (folder / "a").write_text("the other run's")
+            (folder / ".lock").write_text("the other run's")
+    assert {path.name for path in folder.iterdir()} == {"a", ".lock"}
+    check_owned(folder)  # this process owns nothing any more
 
 
 TAKING_TURNS = """

@@ -1,12 +1,15 @@
 """A journal keeps each unit as soon as it is done, gives it back to the last bit, and never mixes two runs."""
 
 import json
+import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
 
 from scratchnet.data import Dataset
+from scratchnet.files import owning
 from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Run
 from scratchnet.lab.journal import Journal, decoded, encoded
@@ -124,6 +127,27 @@ def test_a_unit_is_recorded_before_anybody_sees_it(tmp_path, few):
     assert with_each == [1, 2, 3]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
+def test_a_journal_whose_folder_was_moved_goes_on_there_and_leaves_the_next_runs_alone(tmp_path, few):
+    folder = tmp_path / "results"
+    with owning(folder):
+        journal, late = Journal(folder / "journal", few), Journal(folder / "late", few)
+        journal[journal.key(noted, 1)] = 1
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        for name in ("journal", "late"):
+            (folder / name).write_text("the next run's")
+        journal[journal.key(noted, 2)] = 2
+        with pytest.raises(OSError, match="was moved or replaced"):
+            late[late.key(noted, 1)] = 1
+        with pytest.raises(OSError, match="was moved or replaced"):
+            journal.remove()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ["journal", "late"], "the next run's"
+    )
+    assert len(Journal(tmp_path / "old" / "journal", few)) == 2
+
+
 # --- a file that is not whole, or of another run --------------------------------------------------------------------
 
 
@@ -194,6 +218,45 @@ def test_the_journal_of_another_numpy_is_moved_aside_and_said(tmp_path, few, mon
         write(tmp_path / "journal", few, 3)
     assert len(Journal(tmp_path / "journal", few, None, said.append)) == 0
     assert said[0].endswith(f"and is not used: numpy 1.0.0, now {np.__version__}")
+
+
+TWO = {"whole": lambda first, second: first + second, "the first torn": lambda first, second: first[:-5] + second}
+
+
+@pytest.mark.parametrize("how", TWO)
+def test_of_two_journals_put_together_only_the_units_of_this_run_are_taken(tmp_path, few, how):
+    path = tmp_path / "journal"
+    parts = []
+    for run, units in [("mine", [0, 1]), ("other", [1, 2]), ("mine", [3])]:
+        journal = Journal(path, few, run)
+        for i in units:
+            journal[journal.key(noted, i)] = [run, i]
+        journal.close()
+        parts.append(path.read_bytes())
+        path.unlink()
+    mine, other, more = parts
+    path.write_bytes(TWO[how](mine, other))
+    journal = Journal(path, few, "mine")
+    kept = [0] if how == "the first torn" else [0, 1]
+    assert [i for i in range(5) if journal.has(noted, i)] == kept
+    journal[journal.key(noted, 4)] = ["mine", 4]
+    journal.close()
+    path.write_bytes(TWO[how](path.read_bytes() + other, more))
+    again = Journal(path, few, "mine")
+    assert [i for i in range(5) if again.has(noted, i)] == [*kept, 3, 4]
+    for i in [*kept, 3, 4]:
+        assert again[again.key(noted, i)] == ["mine", i]
+
+
+def test_a_whole_line_that_is_no_unit_is_skipped(tmp_path, few):
+    path = tmp_path / "journal"
+    write(path, few, 1)
+    for content in ({"a": 1}, 3, "word", [], [[1, 2], 3], ["a"], [1, 2, 3, 4]):
+        text = json.dumps(content).encode()
+        with open(path, "ab") as file:
+            file.write(b"%08x %s\n" % (zlib.crc32(text), text))
+    write(path, few, 2)
+    assert len(Journal(path, few)) == 2
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_line_is_an_error_with_the_files_name_and_loses_nothing(tmp_path, few):

@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import json
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data import Dataset
-from scratchnet.files import set_aside
+from scratchnet.files import check_owned, set_aside
 from scratchnet.lab.experiment import Run
 from scratchnet.lab.keys import Indescribable, described, differences, environment, key
 from scratchnet.lab.work import Done, Tick, Work
@@ -44,6 +45,7 @@ class Journal:
         self.header = [described(run), self.data, environment()]
         self._places: dict[str, tuple[int, int]] = {}  # key → where its line starts, and how long it is
         self._synced = 0.0
+        self._headed = False  # whether what is added to the file stands below the header of this run
         if path.exists():
             reason = self._read()
             if reason and (aside := set_aside(path.parent, [path.name])):
@@ -84,8 +86,9 @@ class Journal:
         except Indescribable:
             return
         file = self._open()
-        if not file.tell() and not file.seek(0, os.SEEK_END):
+        if not self._headed:
             self._write(_line(self.header))
+            self._headed = True
         start = file.seek(0, os.SEEK_END)
         self._write(line)
         self._places[key] = start, len(line)
@@ -101,13 +104,15 @@ class Journal:
     __del__ = close
 
     def remove(self) -> None:
-        """The run is complete, and its results are elsewhere."""
+        """The run is complete, and its results are elsewhere. Raises OSError if the folder is another one by now."""
+        check_owned(self.path.parent)
         self.close()
         self.path.unlink(missing_ok=True)
-        self._places = {}
+        self._places, self._headed = {}, False
 
     def _open(self) -> Any:
         if self._file is None:
+            check_owned(self.path.parent)
             self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115
         return self._file
 
@@ -127,19 +132,20 @@ class Journal:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def _read(self) -> str:
-        """Find the lines, and cut off what was torn at the end. Returns why the file cannot be used, or ""."""
+        """Find the lines, and cut off what was torn at the end. Returns why the file cannot be used, or "".
+
+        Where somebody has put two files together, there is a second header, and what is below it counts if it is equal.
+        """
         end = 0
         with open(self.path, "rb") as file:
             for line in file:
-                try:
-                    content = _content(line)
-                except ValueError:  # torn, or not what was written: that unit is done again
-                    content = None
-                if end == 0:
-                    if reason := self._differs(content):
-                        return reason
-                elif content is not None:
-                    self._places[content[0]] = end, len(line)
+                start, content = _last(line)
+                if end == 0 and (reason := self._differs(content)):
+                    return reason
+                if isinstance(content, list) and len(content) == len(self.header):
+                    self._headed = not self._differs(content)
+                elif self._headed and isinstance(content, list) and len(content) == 2 and isinstance(content[0], str):
+                    self._places[content[0]] = end + start, len(line) - start
                 end += len(line)
                 torn = 0 if line.endswith(b"\n") else len(line)
         if end and torn:
@@ -164,6 +170,17 @@ def _content(line: bytes) -> Any:
     if line[-1:] != b"\n" or int(line[:8], 16) != zlib.crc32(line[9:-1]):
         raise ValueError("a torn line")
     return json.loads(line[9:-1])
+
+
+def _last(line: bytes) -> tuple[int, Any]:
+    """Where in a line something whole begins, and what it holds: None if there is nothing, and it is done again.
+
+    It is the line itself but where a file that ends in a torn line was followed by another one.
+    """
+    for begin in re.finditer(rb"[0-9a-f]{8} \[", line):
+        with suppress(ValueError):
+            return begin.start(), _content(line[begin.start() :])
+    return 0, None
 
 
 def recorded(
