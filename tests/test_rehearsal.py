@@ -1,6 +1,7 @@
 """What does not work is found before training, in one sentence that names it."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from scratchnet.lab.parts import PartError
 from scratchnet.lab.rehearsal import rehearse
 from scratchnet.layers import PReLU, Sigmoid, Tanh
 from scratchnet.network import mlp
-from scratchnet.normalization import BatchNorm
-from scratchnet.optim import SGD
+from scratchnet.normalization import BatchNorm, LayerNorm
+from scratchnet.optim import SGD, Adam
+from scratchnet.residual import residual_mlp
 
 
 def test_batchnorm_with_batches_of_one_is_refused_before_training(dataset):
@@ -31,7 +33,7 @@ class StateWithoutAName(BatchNorm):
 
 def test_a_state_that_is_not_declared_is_found_before_training(dataset):
     settings = dataclasses.replace(SETTINGS, normalization=StateWithoutAName)
-    with pytest.raises(PartError, match="it works alone and not in a stack of three"):
+    with pytest.raises(PartError, match="it works alone and not in a stack of four"):
         rehearse(ARMS[:1], 0, dataset.images[:500], dataset.labels[:500], settings)
 
 
@@ -74,6 +76,79 @@ class ReturnsNothing(Tanh):
         super().backward(dY)
 
 
+class OneScale(Tanh):
+    """Its outputs are divided by their root mean square in training: over all networks of a stack, or over each."""
+
+    axes: tuple[int, ...] | None = None
+
+    def forward(self, X, train=False):
+        Y = super().forward(X)
+        self.scale = np.sqrt(np.square(Y).mean(axis=self.axes, keepdims=True)) if train else 1
+        return Y / self.scale
+
+    def backward(self, dY):
+        return super().backward(dY / self.scale)
+
+
+class OneScaleEach(OneScale):
+    axes = (-2, -1)
+
+
+class OneScaleForAllSeeds(OneScale):
+    axes = (-3, -2, -1)
+
+    def forward(self, X, train=False):
+        return super().forward(X if X.ndim > 2 else X[None], train)[(...,) if X.ndim > 2 else 0]
+
+    def backward(self, dY):
+        return super().backward(dY if dY.ndim > 2 else dY[None])[(...,) if dY.ndim > 2 else 0]
+
+
+class OneMean(BatchNorm):
+    """Its running mean is one for all networks of a stack."""
+
+    def forward(self, X, train=False):
+        Y = super().forward(X, train)
+        self.running_mean[...] = self.running_mean.reshape(-1, X.shape[-1]).mean(axis=0)
+        return Y
+
+
+class Noise(Tanh):
+    """Random in training, with numbers of its own for each replica."""
+
+    def forward(self, X, train=False):
+        Y = super().forward(X)
+        return Y + 0.1 * np.random.default_rng().standard_normal(X.shape) if train else Y
+
+
+class Clipped(SGD):
+    """Clips the norm of the gradient: of all networks of a stack together, or of each."""
+
+    axis = None
+
+    def step(self):
+        self.grad /= np.maximum(1, np.linalg.norm(self.grad, axis=self.axis, keepdims=self.axis is not None))
+        super().step()
+
+
+class ClippedEach(Clipped):
+    axis = -1
+
+
+class ClippedByArm(Clipped):
+    """The seeds of an arm together."""
+
+    def step(self):
+        rows = self.grad.reshape(len(self.grad) if self.grad.ndim > 1 else 1, -1)
+        rows /= np.maximum(1, np.linalg.norm(rows, axis=-1, keepdims=True))
+        SGD.step(self)
+
+
+class NeedsAVector(SGD):
+    def step(self):
+        self.theta -= self.learning_rate * self.grad / (self.grad @ self.grad)
+
+
 class CopiesTheta(SGD):
     def step(self):
         self.theta = self.theta - self.learning_rate * self.grad
@@ -97,16 +172,22 @@ def broken(**change):
         (
             broken(activation=Forgetful),
             ARMS[0],
-            "Forgetful does not work: its gradients in a stack of three are not those",
+            "Forgetful does not work: its gradients in a stack of four are not those",
         ),
-        (broken(activation=NoAxes), ARMS[0], r"works alone and not in a stack of three .*a\[..., None, None\]"),
+        (broken(activation=NoAxes), ARMS[0], r"works alone and not in a stack of four .*a\[..., None, None\]"),
         (broken(activation=Rebinds), ARMS[0], "backward left the gradient of 1.a as it was: fill it in place"),
         (broken(activation=ReturnsNothing), ARMS[0], "ReturnsNothing.backward returned NoneType: it must return dX"),
+        (broken(activation=OneScale), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
+        (broken(activation=OneScaleForAllSeeds), ARMS[0], "gradients in a stack of four are not those that it has"),
+        (broken(normalization=OneMean), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
+        (broken(optimizer=Clipped), ARMS[0], "optimizer .*Clipped does not work: it steps four networks .* otherwise"),
+        (broken(optimizer=ClippedByArm), ARMS[0], "it steps four networks in a stack otherwise than each of them"),
+        (broken(optimizer=NeedsAVector), ARMS[0], "it works alone and not in a stack of four .*over the last axis"),
         (broken(optimizer=CopiesTheta), ARMS[0], "three steps left theta as it was: change it in place"),
         (SETTINGS, Arm("a", "mine", preparation=rebinds_W), "the initialization mine .* 0.W is a new array: fill it"),
         (broken(activation=np.tanh), ARMS[0], "the activation tanh does not work: TypeError"),
         (broken(build=lambda *a, **k: "net"), ARMS[0], "expected a Network, got str"),
-        (broken(build=lambda *a, **k: mlp([784, 5])), ARMS[0], r"expected logits of shape \(2, 10\), got \(2, 5\)"),
+        (broken(build=lambda *a, **k: mlp([784, 5])), ARMS[0], r"expected logits of shape \(8, 10\), got \(8, 5\)"),
         (broken(build=lambda s, **k: mlp(s, dtype=np.float64)), ARMS[0], "expected parameters of float32"),
         (broken(optimizer=lambda theta, grad, learning_rate: 3), ARMS[0], "the optimizer .* does not work: Attribute"),
     ],
@@ -119,6 +200,12 @@ def broken(**change):
         "no axes",
         "rebinds dA",
         "no dX",
+        "mixes all",
+        "mixes seeds",
+        "mixes states",
+        "clips all",
+        "clips arms",
+        "needs a vector",
         "rebinds theta",
         "rebinds W",
         "no layer",
@@ -132,6 +219,31 @@ def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(data
     with pytest.raises(PartError, match=message) as error:
         rehearse([arm], 0, dataset.images, dataset.labels, settings)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": SGD},
+        {"optimizer": partial(SGD, momentum=0.9), "dtype": "float64"},
+        {"optimizer": Adam, "sizes": (784, 128, 10)},
+        {"optimizer": ClippedEach},
+        {"activation": OneScaleEach},
+        {"activation": Noise, "normalization": BatchNorm},
+        {"activation": PReLU, "normalization": LayerNorm},
+        {"build": partial(residual_mlp, branch=1, alpha=0.0, shifts=True), "sizes": (784, *[16] * 40, 10)},
+        {"normalization": BatchNorm, "sizes": (784, *[8] * 60, 10)},
+    ],
+    ids=["SGD", "momentum", "Adam", "clips each", "scales each", "noise", "PReLU", "residual", "deep BatchNorm"],
+)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_part_that_keeps_networks_apart_passes(dataset, change, seed):
+    rehearse(ARMS[:1], seed, dataset.images[:500], dataset.labels[:500], broken(**change))
+
+
+def test_a_network_that_overflows_passes(dataset):
+    """What diverges is a result."""
+    rehearse(ARMS[:1], 0, dataset.images[:500] * 1e38, dataset.labels[:500], SETTINGS)
 
 
 def test_a_rehearsal_changes_no_number(dataset):

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
 from scratchnet import init
 from scratchnet.lab import parts
 from scratchnet.lab.experiment import Arm, Settings, initialized, rows, seen_rows, stream
-from scratchnet.layers import parameters, states, walk
+from scratchnet.layers import Dropout, parameters, states, walk
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network
 from scratchnet.normalization import BatchNorm
+
+STACK = (2, 2)  # the replica axes of a stack: of arms and of seeds
+FEW = 8  # images
+AXES = (
+    "parameters may have replica axes in front, so use a number as a[..., None, None], a vector as a[..., None, :], "
+    "and take sums and means over the last axes"
+)
 
 
 def rehearse(
     arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings
 ) -> dict[str, str]:
-    """Do once what training will need: initialize the network by each arm, and take a few steps with two images.
+    """Do once what training will need: initialize the network by each arm, and take a few steps.
 
     Returns, for the key of each arm, that of the first arm with the same initial weights and learning rates: usually
     its own.
     Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. What would
     train to the end without a word is found too: parameters that are replaced instead of changed in place, and layers
-    that compute something else side by side with others than alone.
+    and optimizers that compute something else side by side with others than alone.
     """
     training, _ = rows(len(images), seed, settings)
     seen = seen_rows(training, seed)
     X, t = images[seen].astype(settings.dtype), labels[seen]
-    two = X[:2], t[:2]
     build, activation = parts.describe(settings.build), parts.describe(settings.activation)
     same: dict[str, str] = {}
     with np.errstate(all="ignore"):
@@ -57,31 +65,74 @@ def rehearse(
                 alike = hashlib.sha256(start).digest(), repr(arm.learning_rate)
                 same[arm.key] = first.setdefault(alike, arm.key)
         with _explained(name):
-            network.apply(init.linear(init.he_normal, rng=stream(seed, "weights")))
-            stack = settings.network(stream(seed, "dropout")).replicate((3, 1))
-            stack.theta[...] = network.theta
-            grad = _gradient(network, *two, train=False, classes=settings.sizes[-1]).copy()
-            axes = (
-                "parameters may have replica axes in front, so use a number as a[..., None, None], a vector as "
-                "a[..., None, :], and sum over the last axes"
-            )
-            try:
-                side_by_side = _gradient(stack, *two, train=False, classes=settings.sizes[-1]).copy()
-                _gradient(stack, *two, train=True, classes=settings.sizes[-1])
-            except Exception as error:
-                raise ValueError(f"it works alone and not in a stack of three ({parts.told(error)}): {axes}") from error
-            if not np.allclose(side_by_side, grad, rtol=1e-3, atol=1e-3 * float(np.abs(grad).max()), equal_nan=True):
-                raise ValueError(f"its gradients in a stack of three are not those that it has alone: {axes}")
-            _gradient(network, *two, train=True, classes=settings.sizes[-1])
+            _rehearse_network(settings, seed, X[:FEW], t[:FEW])
         with _explained(f"the optimizer {parts.describe(settings.optimizer)}"):
-            before = network.theta.copy()
-            rate = arms[0].rate(seed, settings)
-            optimizer = settings.optimizer(network.theta, network.grad, learning_rate=rate)
-            for _ in range(3):
-                optimizer.step()
-            if rate > 0 and grad.any() and np.array_equal(before, network.theta):
-                raise ValueError("three steps left theta as it was: change it in place, theta -= …")
+            _rehearse_optimizer(settings, seed, network.theta.size)
     return same
+
+
+def _rehearse_network(settings: Settings, seed: int, X: np.ndarray, labels: np.ndarray) -> None:
+    """Each of four different networks has the gradients in a stack that it has alone, in evaluation and in training.
+
+    Dropout drops nothing here. A network that is random in training all the same only has to work in it: whether
+    replicas see the same random numbers is the layer's affair.
+    """
+    rng = stream(seed, "weights")
+    stack, twin, *alone = (settings.network(stream(seed, "dropout")) for _ in range(2 + math.prod(STACK)))
+    for network in (stack, twin, *alone):
+        for layer in walk(network):
+            if isinstance(layer, Dropout):
+                layer.p = 0.0
+        network.apply(init.linear(init.he_normal, rng=rng))
+        network.theta += 0.01 * rng.standard_normal(network.theta.shape)
+    stack.replicate(STACK)
+    stack.theta[...] = np.reshape([network.theta for network in alone], stack.theta.shape)
+    for train in (False, True, False):  # the last time with the states that training left
+        gradient = partial(_gradient, X=X, labels=labels, train=train, classes=settings.sizes[-1])
+        expected = np.reshape([gradient(network) for network in alone], stack.theta.shape)
+        try:
+            found = gradient(stack)
+        except Exception as error:
+            raise ValueError(f"it works alone and not in a stack of four ({parts.told(error)}): {AXES}") from error
+        if train and not np.array_equal(gradient(twin), gradient(twin), equal_nan=True):
+            return
+        if not _alike(found, expected):
+            raise ValueError(f"its gradients in a stack of four are not those that it has alone: {AXES}")
+
+
+def _rehearse_optimizer(settings: Settings, seed: int, size: int) -> None:
+    """It changes theta in place, and each of four different networks in a stack as it changes that network alone.
+
+    Their gradients are of very different sizes, so that what is clipped or normalized in the one is not in the other.
+    """
+    rng = stream(seed, "order")
+    start, grads = rng.standard_normal((2, *STACK, size)).astype(settings.dtype)
+    grads *= np.logspace(-3, 3, math.prod(STACK), dtype=settings.dtype).reshape(*STACK, 1)
+
+    def change(i: tuple[int, ...]) -> np.ndarray:
+        theta, grad = start[i].copy(), np.zeros_like(start[i])
+        optimizer = settings.optimizer(theta, grad, learning_rate=0.1)
+        for step in range(3):
+            grad[...] = np.roll(grads[i], step, axis=-1)
+            optimizer.step()
+        return theta - start[i]
+
+    alone = np.reshape([change(i) for i in np.ndindex(STACK)], start.shape)
+    if not alone.any():
+        raise ValueError("three steps left theta as it was: change it in place, theta -= …")
+    advice = "theta may have replica axes in front, so take norms and means over the last axis, with keepdims=True"
+    try:
+        stack = change(())
+    except Exception as error:
+        raise ValueError(f"it works alone and not in a stack of four ({parts.told(error)}): {advice}") from error
+    if not _alike(stack, alone):
+        raise ValueError(f"it steps four networks in a stack otherwise than each of them alone: {advice}")
+
+
+def _alike(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Equal for each network, but for rounding: within a thousandth of the largest number of that network."""
+    scale = np.abs(np.nan_to_num(expected, nan=0.0, posinf=0.0, neginf=0.0)).max(axis=-1, keepdims=True)
+    return bool(np.isclose(found, expected, rtol=1e-3, atol=1e-3 * scale, equal_nan=True).all())
 
 
 def _gradient(network: Network, X: np.ndarray, labels: np.ndarray, *, train: bool, classes: int) -> np.ndarray:
@@ -106,7 +157,7 @@ def _gradient(network: Network, X: np.ndarray, labels: np.ndarray, *, train: boo
         for parameter, _, dA in parameters(network):
             if np.isnan(dA).all() or not np.may_share_memory(dA, network.grad):
                 raise ValueError(f"backward left the gradient of {parameter} as it was: fill it in place, dA[...] = …")
-    return network.grad
+    return network.grad.copy()
 
 
 @contextmanager
