@@ -12,7 +12,8 @@ from conftest import ROOT
 from scratchnet import init
 from scratchnet.lab.executors import Unit, train_unit
 from scratchnet.lab.experiment import Arm, Settings, named
-from scratchnet.lab.keys import Indescribable, described, differences, environment, key, own_files
+from scratchnet.lab.keys import Indescribable, described, differences, environment, key
+from scratchnet.lab.parts import own_files
 from scratchnet.layers import LeakyReLU, Tanh
 
 UNIT = Unit([Arm("he_normal", "He", init.he_normal)], [0, 1], Settings())
@@ -89,8 +90,9 @@ def test_a_part_of_ones_own_is_described_by_the_content_of_its_file_and_of_those
     keys = {key(train_unit, UNIT._replace(arms=[mine]))}
     for name in ("own.py", "beside.py", "further.py"):
         (tmp_path / name).write_text((tmp_path / name).read_text() + "# changed\n")
-        keys.add(key(train_unit, UNIT._replace(arms=[mine])))
+        keys.add(key(train_unit, UNIT._replace(arms=[named(f"{tmp_path}/own.py:mine")])))
     assert len(keys) == 4
+    assert key(train_unit, UNIT._replace(arms=[mine])) in keys, "an arm keeps the key of the files that it came from"
 
 
 def test_work_changes_its_key_with_its_file_but_not_with_how_its_results_are_judged(tmp_path):

@@ -1,14 +1,19 @@
 """Parts by name, with arguments, and from a reader's file."""
 
 import functools
+import os
 import pickle
+import subprocess
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from scratchnet import init
-from scratchnet.lab.parts import ACTIVATIONS, OPTIMIZERS, FromFile, PartError, describe, find, load_file
+from scratchnet.lab.parts import ACTIVATIONS, OPTIMIZERS, FromFile, PartError, describe, find, load_file, own_files
 from scratchnet.layers import LeakyReLU, Tanh
 
 MINE = """
@@ -81,6 +86,16 @@ def test_a_file_that_has_changed_is_loaded_again(folder):
         ("he_normal:rng=3", "he_normal has no argument 'rng'; it has a, mode"),
         ("zeros:a=3", "zeros has no argument 'a'; it has none that can be set"),
         ("he_normal:a", "expected ARGUMENT=VALUE in 'he_normal:a', got 'a'"),
+        (
+            "he_normal:a={1}",
+            r"a=\{1\}: expected a number, a word, True, False, None, or a list, tuple or dict of these",
+        ),
+        ("he_normal:a=b'x'", "he_normal has a=b'x': expected"),
+        ("he_normal:a=1j", "he_normal has a=1j: expected"),
+        ("he_normal:a=...", "he_normal has a=...: expected"),
+        ("my.py:mine:gain=[{1: 1j}]", "my.py:mine has gain=\\[{1: 1j}\\]: expected"),
+        ("he_normal:a=0x" + 5000 * "f", "he_normal has a=0xf+…: expected"),
+        ("he_normal:a=" + "+".join(["1"] * 20000), "the argument 'a' of he_normal is nested too deeply"),
         ("he_normal:", "expected ARGUMENT=VALUE in 'he_normal:', got ''"),
     ],
 )
@@ -113,3 +128,72 @@ def test_every_part_is_described_in_the_words_of_the_command_line(folder):
     assert describe(functools.partial(LeakyReLU, slope=0.2)) == "leaky_relu:slope=0.2"
     assert describe(initialization(f"{folder}/my.py:mine:gain=3")) == "my.py:mine:gain=3"
     assert describe(np.tanh) == "tanh"
+
+
+def test_two_files_may_each_have_a_neighbour_of_one_name(tmp_path, rng, monkeypatch):
+    monkeypatch.setitem(sys.modules, "helper", types.ModuleType("helper"))  # some other one, such as a script's own
+    theirs, found = sys.modules["helper"], {}
+    for folder, gain in (("A", 1.0), ("B", 0.01), ("C", None)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my.py").write_text("from helper import GAIN\ndef mine(shape, *, rng): return GAIN\n")
+        if gain:
+            (tmp_path / folder / "helper.py").write_text(f"GAIN = {gain}\n")
+            found[folder] = initialization(f"{tmp_path / folder}/my.py:mine")((2, 2), rng=rng)
+    assert found == {"A": 1.0, "B": 0.01}
+    with pytest.raises(PartError, match=r"cannot import name 'GAIN'|No module named"):
+        initialization(f"{tmp_path}/C/my.py:mine")
+    assert sys.modules["helper"] is theirs
+
+
+def test_two_files_may_each_have_a_package_of_one_name(tmp_path, rng):
+    for folder in ("A", "B"):
+        (tmp_path / folder / "inside").mkdir(parents=True)
+        (tmp_path / folder / "my.py").write_text("import inside.deep\ndef mine(shape, *, rng): return inside.deep.x\n")
+        (tmp_path / folder / "inside" / "deep.py").write_text(f"x = {folder!r}\n")
+        assert initialization(f"{tmp_path / folder}/my.py:mine")((2, 2), rng=rng) == folder
+    assert not {"inside", "inside.deep"} & set(sys.modules)
+
+
+@pytest.mark.parametrize("changed", ["my.py", "helper.py"])
+def test_a_worker_refuses_another_version_of_a_file_than_the_run_began_with(folder, changed):
+    sent = pickle.dumps(initialization(f"{folder}/my.py:mine"))
+    with (folder / changed).open("a") as file:
+        file.write("# changed\n")
+    code = "import pickle, sys\nfrom scratchnet.lab.parts import PartError\npart = pickle.load(sys.stdin.buffer)\n"
+    code += "try: part.target\nexcept PartError as error: print(error)"
+    worker = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=sent, capture_output=True)
+    assert worker.stdout.decode().strip() == f"{folder / changed} has changed since this run began: start again"
+    assert pickle.loads(sent).target, "the process that has loaded it goes on with what it has"
+
+
+def test_a_file_that_changes_twice_in_a_second_is_not_taken_for_its_bytecode(folder, rng):
+    found = []
+    for gain in (1, 2):
+        (folder / "helper.py").write_text(f"import numpy as np\ndef ones(shape): return {gain} * np.ones(shape)\n")
+        os.utime(folder / "helper.py", (0, 0))
+        found.append(initialization(f"{folder}/my.py:mine")((), rng=rng))
+    assert found == [1, 2]
+
+
+def test_the_files_of_a_package_are_files_of_ones_own(tmp_path):
+    (tmp_path / "my.py").write_text("from helpers import GAIN\nimport space.deep\n")
+    for name, text in {
+        "helpers/__init__.py": "from .gain import GAIN",
+        "helpers/gain.py": "from alone import GAIN",
+        "helpers/deeper/unused.py": "",
+        "helpers/alone.py": "",
+        "alone.py": "GAIN = 1",
+        "space/deep.py": "",
+        "other.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = [path.relative_to(tmp_path).as_posix() for path in own_files(tmp_path / "my.py")]
+    package = ["helpers/__init__.py", "helpers/alone.py", "helpers/deeper/unused.py", "helpers/gain.py"]
+    assert found == ["my.py", "space/deep.py", *package, "alone.py"]
+
+
+def test_this_package_is_no_file_of_ones_own(tmp_path):
+    (tmp_path / "scratchnet").symlink_to(ROOT / "scratchnet")
+    (tmp_path / "my.py").write_text("from scratchnet import init\n")
+    assert own_files(tmp_path / "my.py") == [tmp_path / "my.py"]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import scratchnet
-from scratchnet.lab.parts import FromFile
+from scratchnet.lab.parts import FromFile, file_digest
 
 PACKAGE = Path(scratchnet.__file__).parent
 
@@ -44,7 +44,7 @@ def described(x: Any) -> Any:
     if x is None or (isinstance(x, (bool, int, float, str)) and not isinstance(x, Enum)):
         return x  # JSON has 17 digits of a float, which are all
     if isinstance(x, FromFile):
-        return ["file", x.name, *map(file_digest, own_files(x.path))]
+        return ["file", x.name, *(digest for _, digest in x.files)]
     if isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
         return _named(x)
     if isinstance(x, functools.partial):
@@ -89,33 +89,16 @@ def _source(module: str) -> str:
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()
 
 
-def own_files(path: str | Path) -> list[Path]:
-    """A Python file and those that it imports from its own folder, and so on; each once, the file itself first."""
-    files = [Path(path)]
-    for file in files:  # which grows meanwhile
-        for node in ast.walk(ast.parse(file.read_bytes())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            near = [file.parent / f"{name.partition('.')[0]}.py" for name in names]
-            files += [other for other in dict.fromkeys(near) if other.is_file() and other not in files]
-    return files
-
-
 def part_files(x: Any) -> dict[str, str]:
     """Path → digest of each FILE.py in `x`, wherever in it, and of those that it imports from its own folder."""
     if isinstance(x, FromFile):
-        return {str(path): file_digest(path) for path in own_files(x.path)}
+        return dict(x.files)
     if isinstance(x, functools.partial):
         x = [x.func, x.args, *x.keywords.values()]
     elif dataclasses.is_dataclass(x) and not isinstance(x, type):
         x = [getattr(x, field.name) for field in dataclasses.fields(x)]
     inside = map(part_files, x) if isinstance(x, (list, tuple)) else ()
     return {path: digest for files in inside for path, digest in files.items()}
-
-
-def file_digest(path: str | Path) -> str:
-    """The SHA-256 digest of a file, as `sha256sum` prints it. Raises OSError."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 # --- what everything is made with -------------------------------------------------------------------------------------

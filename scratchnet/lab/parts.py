@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import hashlib
 import importlib.util
 import inspect
 import os
@@ -18,7 +19,8 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +33,7 @@ from scratchnet.optim import SGD, Adam
 from scratchnet.residual import residual_mlp
 
 Part = Callable[..., Any]
+PACKAGE = Path(__file__).resolve().parent.parent
 
 ACTIVATIONS: dict[str, Part] = {
     "identity": layers.Identity,
@@ -68,14 +71,23 @@ class PartError(ValueError):
 
 @dataclass(frozen=True)
 class FromFile:
-    """A function or class in a Python file. It is loaded by the file's path, in each process anew."""
+    """A function or class in a Python file. It is loaded by the file's path, in each process anew.
+
+    `files` are that file and those that it imports from its own folder, each with its digest: what they are now, if
+    not given. A process that finds other ones raises PartError, since one run has one version of a file.
+    """
 
     path: str
     name: str
+    files: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            object.__setattr__(self, "files", digests(self.path))
 
     @property
     def target(self) -> Part:
-        return getattr(load_file(self.path), self.name)
+        return getattr(_module(self.path, self.files), self.name)
 
     @property
     def __name__(self) -> str:
@@ -85,35 +97,109 @@ class FromFile:
         return self.target(*args, **kwargs)
 
 
+def own_files(path: str | Path) -> list[Path]:
+    """A Python file and those that it imports from its own folder, and so on; each once, the file itself first.
+
+    Of a package, all files count. What is not valid Python imports nothing. Raises OSError.
+    """
+    files = [Path(path)]
+    for file in files:  # which grows meanwhile
+        for name in _imported(file.read_bytes()):
+            near = files[0].parent / name
+            found = [near.with_name(f"{name}.py")] if near.with_name(f"{name}.py").is_file() else []
+            found += sorted(near.rglob("*.py")) if near.is_dir() and near.resolve() != PACKAGE else []
+            files += [other for other in found if other not in files]
+    return files
+
+
+def _imported(source: bytes) -> dict[str, None]:
+    """The first names of the modules that a file imports; relative imports, which only packages have, left out."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return dict.fromkeys(name.partition(".")[0] for name in names)
+
+
+def file_digest(path: str | Path) -> str:
+    """The SHA-256 digest of a file, as `sha256sum` prints it. Raises OSError."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def digests(path: str) -> tuple[tuple[str, str], ...]:
+    """Each of `own_files` with its digest. Raises PartError where one cannot be read."""
+    try:
+        return tuple((str(file), file_digest(file)) for file in own_files(path))
+    except OSError as error:
+        raise PartError(f"{error.filename or path} cannot be read: {error.strerror}") from None
+
+
 def load_file(path: str) -> ModuleType:
-    """The module in the file `path`, executed once, and again after the file has changed.
+    """The module in the file `path`, executed once, and again after it or a file that it imports has changed.
 
     Raises PartError where there is no such file, or where it cannot be executed. As for a script, the file's own folder
-    is searched for the modules that it imports.
+    is searched for the modules that it imports, while it is executed.
     """
-    try:
-        return _module(path, os.stat(path).st_mtime_ns)
-    except OSError as error:
-        raise PartError(f"{path} cannot be read: {error.strerror}") from None
+    return _module(path, digests(path))
 
 
 @functools.cache
-def _module(path: str, changed: int) -> ModuleType:
+def _module(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
     name = f"scratchnet_part_{Path(path).stem}_{abs(hash(path))}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PartError(f"{path} is no Python file: its name must end in .py")
+    _unchanged(path, files)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
-    sys.path.insert(0, str(Path(path).parent))
     try:
-        spec.loader.exec_module(module)
+        with _neighbours(Path(path).parent):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PartError(f"{path} cannot be loaded: {told(error, path)}") from error
-    finally:
-        sys.path.remove(str(Path(path).parent))
+    _unchanged(path, files)  # nor has it meanwhile
     return module
+
+
+def _unchanged(path: str, files: tuple[tuple[str, str], ...]) -> None:
+    now = digests(path)
+    if now != files:
+        [(changed, _), *_] = sorted(set(files) ^ set(now)) or [(path, "")]
+        raise PartError(f"{changed} has changed since this run began: start again")
+
+
+@contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """While a file of `folder` is executed, the modules beside it are found first, and they are forgotten afterwards.
+
+    So two files in two folders may each have a neighbour called helper.
+    """
+    beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
+    beside -= {"scratchnet", "numpy", *sys.stdlib_module_names}
+    earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in beside}
+    earlier = {name: module for name, module in earlier.items() if not _lies_in(module, folder)}
+    for name in earlier:
+        del sys.modules[name]
+    before, cached = set(sys.modules), sys.dont_write_bytecode
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True  # a file that changes twice in a second would be taken for its bytecode
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.dont_write_bytecode = cached
+        for name in set(sys.modules) - before:
+            if _lies_in(sys.modules[name], folder):
+                del sys.modules[name]
+        sys.modules.update(earlier)
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a package may have no file
+    return any(Path(place).is_relative_to(folder) for place in places if place)
 
 
 def told(error: BaseException, path: str | None = None) -> str:
@@ -158,7 +244,7 @@ def _known(name: str, known: Mapping[str, Part], kind: str) -> Part:
 
 def _in_file(file: str, name: str, kind: str) -> FromFile:
     part = FromFile(os.path.abspath(os.path.expanduser(file)), name)
-    module = load_file(part.path)
+    module = _module(part.path, part.files)
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
         raise PartError(f"{file} has no {name!r}; it has {', '.join(own) if own else 'no functions or classes'}")
@@ -184,7 +270,22 @@ def _arguments(text: str, arguments: str, part: Part, kind: str) -> dict[str, An
             values[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             values[name] = value  # a word, such as mode=fan_out
+        except (RecursionError, MemoryError):
+            raise PartError(f"the argument {name!r} of {text.partition(':' + name)[0]} is nested too deeply") from None
+        if not _plain(values[name]):
+            shown = value if len(value) <= 40 else f"{value[:39]}…"
+            expected = "a number, a word, True, False, None, or a list, tuple or dict of these"
+            raise PartError(f"{text.partition(':' + name)[0]} has {name}={shown}: expected {expected}")
     return values
+
+
+def _plain(value: Any) -> bool:
+    """Whether an argument can be described, written to JSON and sent to a worker."""
+    if isinstance(value, dict):
+        return all(map(_plain, [*value, *value.values()]))
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (float, str)) or (isinstance(value, int) and value.bit_length() <= 1024)
 
 
 def target(part: Part) -> Part:
