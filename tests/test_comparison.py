@@ -319,6 +319,21 @@ def test_arms_that_start_from_equal_weights_are_trained_once(dataset):
         assert not np.array_equal(runs["lecun_normal"][seed].training_loss, runs["he_normal"][seed].training_loss)
 
 
+def cautious(shape, *, rng):
+    """he_normal, but smaller where a weight is large, as is so with the seeds 0 and 4 and not with 1."""
+    W = init.he_normal(shape, rng=rng)
+    return W / 2 if shape[0] == 784 and W.max() > 0.197 else W
+
+
+def test_arms_that_start_from_equal_weights_with_the_first_seed_alone_are_trained_each(dataset):
+    arms = [named("he_normal"), Arm("cautious", "cautious", cautious), named("he_normal:a=0"), *ARMS[:1]]
+    runs = by_arm(compare(arms, dataset, SETTINGS, seeds=[1, 0, 4], jobs=1))
+    assert {key: [run.seed for run in each] for key, each in runs.items()} == {arm.key: [0, 1, 4] for arm in arms}
+    for he, other, alias in zip(runs["he_normal"], runs["cautious"], runs["he_normal:a=0"], strict=True):
+        assert alias.training_loss is he.training_loss
+        assert np.array_equal(other.training_loss, he.training_loss) == (he.seed == 1)
+
+
 def test_a_preparation_looks_at_images_that_differ_from_seed_to_seed():
     """They are drawn from the seed's training images: the first 2000 sorted rows would be nearly the same for all."""
     training = np.arange(48_000)

@@ -154,6 +154,37 @@ class CopiesTheta(SGD):
         self.theta = self.theta - self.learning_rate * self.grad
 
 
+def from_the_module(shape, *, rng):
+    return np.random.normal(0, 0.1, shape)  # noqa: NPY002
+
+
+def kept_from_the_last_call():
+    kept = [0.0]
+
+    def scheme(shape, *, rng):
+        W, kept[0] = init.he_normal(shape, rng=rng) + kept[0], float(rng.random())
+        return W
+
+    return scheme
+
+
+def kept_by_shape():
+    """What is drawn first in a process is used for all seeds."""
+    kept = {}
+
+    def scheme(shape, *, rng):
+        if shape not in kept:
+            kept[shape] = init.he_normal(shape, rng=rng)
+        return kept[shape]
+
+    return scheme
+
+
+class StartsAnywhere(PReLU):
+    def __init__(self):
+        super().__init__(np.random.default_rng().random())
+
+
 def rebinds_W(network, X, labels, *, rng):
     network.layers[0].W = init.he_normal(network.layers[0].W.shape, rng=rng)
 
@@ -177,6 +208,10 @@ def broken(**change):
         (broken(activation=NoAxes), ARMS[0], r"works alone and not in a stack of four .*a\[..., None, None\]"),
         (broken(activation=Rebinds), ARMS[0], "backward left the gradient of 1.a as it was: fill it in place"),
         (broken(activation=ReturnsNothing), ARMS[0], "ReturnsNothing.backward returned NoneType: it must return dX"),
+        (SETTINGS, Arm("a", "mine", from_the_module), "mine does not work: it starts twice from seed 0 .*from rng"),
+        (SETTINGS, Arm("a", "mine", kept_from_the_last_call()), "mine does not work: it starts twice from seed 0"),
+        (SETTINGS, Arm("a", "mine", kept_by_shape()), "it starts twice from seed 0 .*keep nothing from one call"),
+        (broken(activation=StartsAnywhere), ARMS[0], "StartsAnywhere does not work: built twice, it has other"),
         (broken(activation=OneScale), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
         (broken(activation=OneScaleForAllSeeds), ARMS[0], "gradients in a stack of four are not those that it has"),
         (broken(normalization=OneMean), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
@@ -200,6 +235,10 @@ def broken(**change):
         "no axes",
         "rebinds dA",
         "no dX",
+        "module's numbers",
+        "keeps a number",
+        "keeps weights",
+        "starts anywhere",
         "mixes all",
         "mixes seeds",
         "mixes states",

@@ -16,7 +16,7 @@ from scratchnet.lab.executors import Unit, anywhere, on_gpu, train_unit, units_f
 from scratchnet.lab.experiment import Arm, Run, Settings, stream
 from scratchnet.lab.journal import Execute, Journal, recorded
 from scratchnet.lab.processes import shielding_children
-from scratchnet.lab.rehearsal import rehearse
+from scratchnet.lab.rehearsal import rehearse, starts
 from scratchnet.lab.work import Failed, WorkerDied
 
 
@@ -50,7 +50,7 @@ def compare(
     With a `journal`, each stack of networks is on the disk as soon as it is trained, and what was finished earlier is
     not trained again; one line on stderr says how much that is.
 
-    Arms that start from the same weights, such as `he_normal` and `kaiming_normal:a=0`, are trained once.
+    Arms that start every seed from the same weights, such as `he_normal` and `kaiming_normal:a=0`, are trained once.
 
     Raises ValueError for what cannot be compared, such as fewer labels than images; PartError, before training, where
     an arm or a part of the settings does not work; Unfinished, with the runs that are complete, where training stops
@@ -60,7 +60,7 @@ def compare(
 
     check_work(arms, seeds, dataset, settings, jobs)
     keys = [arm.key for arm in arms]
-    same = rehearse(arms, seeds[0], dataset.images, dataset.labels, settings)
+    same = _same(arms, seeds, dataset, settings)
     arms = [arm for arm in arms if same[arm.key] == arm.key]
     steps = settings.steps(len(dataset.images))
     total = len(arms) * len(seeds) * steps
@@ -89,6 +89,19 @@ def compare(
         except (Failed, WorkerDied, MemoryError) as error:
             raise Unfinished(str(error) or "out of memory", _every(runs, same, keys), interrupted=False) from error
     return _every(runs, same, keys)
+
+
+def _same(arms: Sequence[Arm], seeds: Sequence[int], dataset: Dataset, settings: Settings) -> dict[str, str]:
+    """For the key of each arm, that of the first one that starts from the same weights with each of the seeds."""
+    same = rehearse(arms, seeds[0], dataset.images, dataset.labels, settings)
+    for seed in seeds[1:]:
+        shared = [arm for arm in arms if list(same.values()).count(same[arm.key]) > 1]
+        if not shared:
+            break
+        found = starts(shared, seed, dataset.images, dataset.labels, settings)
+        first: dict[tuple[str, bytes], str] = {}
+        same |= {arm.key: first.setdefault((same[arm.key], found[arm.key]), arm.key) for arm in shared}
+    return same
 
 
 def _finished(journal: Journal, units: Sequence[Unit]) -> int:

@@ -194,14 +194,20 @@ def seen_rows(training: np.ndarray, seed: int) -> np.ndarray:
 
 
 def initialized(
-    arm: Arm, seed: int, settings: Settings, images: np.ndarray | None = None, labels: np.ndarray | None = None
+    arm: Arm,
+    seed: int,
+    settings: Settings,
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Network:
     """A network as `arm` starts it; `images` and `labels` are what a preparation may look at.
 
     Arms share the seed's weight stream, so those that differ in scale alone have the same numbers behind their weights:
-    U(−½, ½) is U(−y, y), only wider.
+    U(−½, ½) is U(−y, y), only wider. `rng`, by default that stream, draws them.
     """
-    weights = stream(seed, "weights")
+    weights = stream(seed, "weights") if rng is None else rng
     network = settings.network(stream(seed, "dropout"))
     if arm.preparation is not None:
         arm.preparation(network, images, labels, rng=weights)

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet import init
 from scratchnet.lab import parts
-from scratchnet.lab.experiment import Arm, Settings, initialized, rows, seen_rows, stream
+from scratchnet.lab.experiment import CHOOSING, Arm, Settings, initialized, rows, seen_rows, stream
 from scratchnet.layers import Dropout, parameters, states, walk
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network
@@ -31,15 +31,13 @@ def rehearse(
 ) -> dict[str, str]:
     """Do once what training will need: initialize the network by each arm, and take a few steps.
 
-    Returns, for the key of each arm, that of the first arm with the same initial weights and learning rates: usually
-    its own.
+    Returns, for the key of each arm, that of the first arm with the same learning rates and, from this seed, the same
+    initial weights: usually its own.
     Raises PartError, in one sentence, where a part fails: before the training and not in the middle of it. What would
     train to the end without a word is found too: parameters that are replaced instead of changed in place, and layers
     and optimizers that compute something else side by side with others than alone.
     """
-    training, _ = rows(len(images), seed, settings)
-    seen = seen_rows(training, seed)
-    X, t = images[seen].astype(settings.dtype), labels[seen]
+    X, t = _seen(images, labels, seed, settings)
     build, activation = parts.describe(settings.build), parts.describe(settings.activation)
     same: dict[str, str] = {}
     with np.errstate(all="ignore"):
@@ -50,6 +48,10 @@ def rehearse(
             if network.replicas or network.theta.dtype != settings.dtype:
                 got = f"{network.theta.dtype} and replicas {network.replicas}"
                 raise ValueError(f"expected parameters of {settings.dtype} without replicas, got {got}")
+            if not np.array_equal(network.theta, settings.network(stream(seed, "dropout")).theta, equal_nan=True):
+                raise ValueError(
+                    "built twice, it has other parameters the second time: draw them from the rng it is given"
+                )
             if settings.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in walk(network)):
                 raise ValueError(
                     "BatchNorm passes no gradient on from a batch of one example: give a larger batch size"
@@ -57,18 +59,55 @@ def rehearse(
         first: dict[tuple[bytes, str], str] = {}
         for arm in arms:
             with _explained(f"the initialization {arm.label}"):
-                initial = initialized(arm, seed, settings, X, t)
-                for parameter, A, _ in parameters(initial):
-                    if not np.may_share_memory(A, initial.theta):
-                        raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
-                start = b"".join(A.tobytes() for A in (initial.theta, *dict(states(initial)).values()))
-                alike = hashlib.sha256(start).digest(), repr(arm.learning_rate)
-                same[arm.key] = first.setdefault(alike, arm.key)
+                start = _start(arm, seed, X, t, settings)
+                _start(arm, seed + 1, X, t, settings)
+                if _start(arm, seed, X, t, settings) != start:
+                    raise ValueError(
+                        f"it starts twice from seed {seed} and not with the same weights: draw all random numbers from "
+                        "rng, at each call, and keep nothing from one call to the next"
+                    )
+                same[arm.key] = first.setdefault((start[0], repr(arm.learning_rate)), arm.key)
         with _explained(name):
             _rehearse_network(settings, seed, X[:FEW], t[:FEW])
         with _explained(f"the optimizer {parts.describe(settings.optimizer)}"):
             _rehearse_optimizer(settings, seed, network.theta.size)
     return same
+
+
+def starts(
+    arms: Sequence[Arm], seed: int, images: np.ndarray, labels: np.ndarray, settings: Settings
+) -> dict[str, bytes]:
+    """For the key of each arm, a digest of the weights with which it starts `seed`. Raises PartError as `rehearse`."""
+    X, t = _seen(images, labels, seed, settings)
+    found: dict[str, bytes] = {}
+    with np.errstate(all="ignore"):
+        for arm in arms:
+            with _explained(f"the initialization {arm.label}"):
+                found[arm.key], _ = _start(arm, seed, X, t, settings)
+    return found
+
+
+def _seen(images: np.ndarray, labels: np.ndarray, seed: int, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels that a preparation looks at."""
+    training, _ = rows(len(images), seed, settings)
+    seen = seen_rows(training, _drawn(seed, settings))
+    return images[seen].astype(settings.dtype), labels[seen]
+
+
+def _drawn(seed: int, settings: Settings) -> int:
+    """The seed of the streams: another one where learning rates are chosen."""
+    return CHOOSING + seed if settings.choosing else seed
+
+
+def _start(arm: Arm, seed: int, X: np.ndarray, labels: np.ndarray, settings: Settings) -> tuple[bytes, str]:
+    """A digest of the network as `arm` starts it, and the state in which it leaves its random numbers."""
+    rng = stream(_drawn(seed, settings), "weights")
+    network = initialized(arm, _drawn(seed, settings), settings, X, labels, rng=rng)
+    for parameter, A, _ in parameters(network):
+        if not np.may_share_memory(A, network.theta):
+            raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
+    numbers = b"".join(A.tobytes() for A in (network.theta, *dict(states(network)).values()))
+    return hashlib.sha256(numbers).digest(), str(rng.bit_generator.state)
 
 
 def _rehearse_network(settings: Settings, seed: int, X: np.ndarray, labels: np.ndarray) -> None:
