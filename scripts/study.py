@@ -6,7 +6,7 @@ python scripts/study.py --all                all of them
 python scripts/study.py --all --quick        a look at each, in at most 20 seconds
 
 Prints each claim, the rule it is judged by, a table and the outcome; writes NAME.png, NAME.svg, NAME.json, NAME.md
-and a page of all, report.html.
+and a page of all, report.html. What an earlier run left under these names is moved to earlier/DATE.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from scratchnet.lab.study import Laboratory, Study
 from scratchnet.lab.work import Failed, WorkerDied
 from scratchnet.report import accounts, findings, page
 from scratchnet.report.results import write_json
+
+# The pages of all studies in a folder, and what shows that one is ours: other scripts write a report.html as well.
+PAGES = {"README.md": "# Papers' claims, re-run\n", "report.html": "<title>Papers’ claims, re-run</title>"}
 
 
 def arguments() -> argparse.Namespace:
@@ -92,6 +95,11 @@ def write_index(folder: Path) -> None:
     page.write(folder / "report.html", accounts.studies([study(name) for name in names], records, pictures))
 
 
+def ours(path: Path) -> bool:
+    """Whether the file is one of PAGES that this script has written."""
+    return path.is_file() and PAGES[path.name] in path.read_text("utf-8", errors="replace")
+
+
 def one(
     chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Journal, execute: Execute, *, first: bool
 ) -> bool:
@@ -117,7 +125,8 @@ def one(
     note = f"Data: {dataset.title}." + (" A quick look, too small to decide." if args.quick else "")
     if laboratory.earlier:
         note += f" The time of {laboratory.earlier} parts that an earlier start had finished is not counted."
-    if aside := set_aside(args.out, [f"{chosen.name}.{ending}" for ending in ("png", "svg", "json", "md")]):
+    files = [f"{chosen.name}.{ending}" for ending in ("png", "svg", "json", "md")]
+    if aside := set_aside(args.out, files + [name for name in PAGES if not ours(args.out / name)]):
         cli.complain(f"an earlier run's files are now in {aside}")
     found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)
     write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})

@@ -158,6 +158,24 @@ def test_study_py_writes_a_figure_numbers_and_a_page(python, dataset, tmp_path):
     assert (found["quick"], found["outcome"], found["dataset"]["name"]) == (True, "held", dataset.name)
 
 
+def test_pages_of_others_are_set_aside_and_its_own_is_written_anew(python, dataset, tmp_path):
+    """compare.py writes a report.html too, and into the same folder if nobody says another one."""
+    others = {"report.html": "<title>Initial weights</title>", "README.md": "# My own\n"}
+    for name, text in others.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    for _ in range(2):
+        done = python("scripts/study.py", "born_dead", "--quick", "--dataset", dataset.name, "--out", tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "study.py: an earlier run's files are now in " in done.stderr
+        assert "Are deep, narrow ReLU networks born dead?" in (tmp_path / "report.html").read_text("utf-8")
+    [first] = [path.parent for path in tmp_path.glob("earlier/*/report.html")]
+    assert {path.name: path.read_text("utf-8") for path in first.iterdir()} == others
+    [second] = [path.parent for path in tmp_path.glob("earlier/*/born_dead.json")]
+    assert {path.name for path in second.iterdir()} == {
+        f"born_dead.{ending}" for ending in ("png", "svg", "json", "md")
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
