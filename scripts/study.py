@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 
@@ -85,14 +86,27 @@ def main() -> int:
 
 def write_index(folder: Path) -> None:
     """README.md and report.html of all studies whose numbers are in the folder, those of earlier runs included."""
-    names = [name for name in NAMES if (folder / f"{name}.json").exists()]
-    records = [json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names]
+    found = {name: read(folder / f"{name}.json") for name in NAMES if (folder / f"{name}.json").exists()}
+    names = [name for name, record in found.items() if record is not None]
+    records = [record for record in found.values() if record is not None]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text(findings.index([study(name) for name in names], records), encoding="utf-8")
     figures = {name: folder / f"{name}.svg" for name in names}
     figures |= {name: folder / f"{name}.png" for name in names if not figures[name].exists()}
     pictures = {name: path.read_bytes() for name, path in figures.items() if path.exists()}
     page.write(folder / "report.html", accounts.studies([study(name) for name in names], records, pictures))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The record in a file of this script, and None for another file, which is named."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if findings.is_record(found):
+        return found
+    cli.complain(f"{path} is not as study.py writes it: it is left out of README.md and report.html")
+    return None
 
 
 def ours(path: Path) -> bool:

@@ -158,6 +158,18 @@ def test_study_py_writes_a_figure_numbers_and_a_page(python, dataset, tmp_path):
     assert (found["quick"], found["outcome"], found["dataset"]["name"]) == (True, "held", dataset.name)
 
 
+def test_a_damaged_file_of_another_study_is_named_and_left_out(python, dataset, tmp_path):
+    damaged = dict(zip(["isometry", "skipinit", "he_depth"], ["{}", "", "null"], strict=True))
+    for name, text in damaged.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    done = python("scripts/study.py", "born-dead", "--quick", "--dataset", dataset.name, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name, text in damaged.items():
+        assert f"{name}.json is not as study.py writes it: it is left out" in done.stderr
+        assert (tmp_path / f"{name}.json").read_text() == text
+    assert (tmp_path / "README.md").read_text("utf-8").count(".md) |") == 1
+
+
 def test_pages_of_others_are_set_aside_and_its_own_is_written_anew(python, dataset, tmp_path):
     """compare.py writes a report.html too, and into the same folder if nobody says another one."""
     others = {"report.html": "<title>Initial weights</title>", "README.md": "# My own\n"}

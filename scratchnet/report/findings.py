@@ -84,6 +84,14 @@ def index(studies: Sequence[Study], records: Sequence[Mapping[str, Any]]) -> str
     return "\n\n".join(lines) + "\n"
 
 
+def is_record(found: Any) -> bool:
+    """Whether what was read from a file is a `record`, as far as `index` and the page of studies need it."""
+    kinds: dict[str, type] = dict.fromkeys(("study", "claim", "source", "rule", "outcome", "answer"), str)
+    kinds |= {"rows": list, "dataset": dict, "command": list, "processor_seconds": float}
+    whole = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+    return whole and "stand_in" in found["dataset"] and all(isinstance(row, list) for row in found["rows"])
+
+
 def qualified(found: Mapping[str, Any]) -> str:
     """The outcome in a `record`, and what makes it less than a result."""
     less = ["a quick look"] if "--quick" in found["command"] else []
