@@ -131,6 +131,26 @@ class Clipped(SGD):
         super().step()
 
 
+class Noisy(SGD):
+    """Random numbers of its own for each network of a stack: they would depend on what is trained beside it."""
+
+    def __init__(self, theta, grad, *, learning_rate):
+        super().__init__(theta, grad, learning_rate=learning_rate)
+        self.rng = np.random.default_rng(0)
+
+    def noise(self):
+        return self.rng.standard_normal(self.theta.shape)
+
+    def step(self):
+        super().step()
+        self.theta += self.noise() * self.learning_rate
+
+
+class NoisyAlike(Noisy):
+    def noise(self):
+        return self.rng.standard_normal(self.theta.shape[-1:])
+
+
 class ClippedEach(Clipped):
     axis = -1
 
@@ -217,6 +237,7 @@ def broken(**change):
         (broken(normalization=OneMean), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
         (broken(optimizer=Clipped), ARMS[0], "optimizer .*Clipped does not work: it steps four networks .* otherwise"),
         (broken(optimizer=ClippedByArm), ARMS[0], "it steps four networks in a stack otherwise than each of them"),
+        (broken(optimizer=Noisy), ARMS[0], "it steps four .* draw random numbers of shape theta.shape.-1:."),
         (broken(optimizer=NeedsAVector), ARMS[0], "it works alone and not in a stack of four .*over the last axis"),
         (broken(optimizer=CopiesTheta), ARMS[0], "three steps left theta as it was: change it in place"),
         (SETTINGS, Arm("a", "mine", preparation=rebinds_W), "the initialization mine .* 0.W is a new array: fill it"),
@@ -244,6 +265,7 @@ def broken(**change):
         "mixes states",
         "clips all",
         "clips arms",
+        "draws for each",
         "needs a vector",
         "rebinds theta",
         "rebinds W",
@@ -267,13 +289,25 @@ def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(data
         {"optimizer": partial(SGD, momentum=0.9), "dtype": "float64"},
         {"optimizer": Adam, "sizes": (784, 128, 10)},
         {"optimizer": ClippedEach},
+        {"optimizer": NoisyAlike},
         {"activation": OneScaleEach},
         {"activation": Noise, "normalization": BatchNorm},
         {"activation": PReLU, "normalization": LayerNorm},
         {"build": partial(residual_mlp, branch=1, alpha=0.0, shifts=True), "sizes": (784, *[16] * 40, 10)},
         {"normalization": BatchNorm, "sizes": (784, *[8] * 60, 10)},
     ],
-    ids=["SGD", "momentum", "Adam", "clips each", "scales each", "noise", "PReLU", "residual", "deep BatchNorm"],
+    ids=[
+        "SGD",
+        "momentum",
+        "Adam",
+        "clips each",
+        "draws alike",
+        "scales each",
+        "noise",
+        "PReLU",
+        "residual",
+        "deep BatchNorm",
+    ],
 )
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_part_that_keeps_networks_apart_passes(dataset, change, seed):

@@ -159,7 +159,10 @@ def _rehearse_optimizer(settings: Settings, seed: int, size: int) -> None:
     alone = np.reshape([change(i) for i in np.ndindex(STACK)], start.shape)
     if not alone.any():
         raise ValueError("three steps left theta as it was: change it in place, theta -= …")
-    advice = "theta may have replica axes in front, so take norms and means over the last axis, with keepdims=True"
+    advice = (
+        "theta may have replica axes in front, so take norms and means over the last axis, with keepdims=True, and "
+        "draw random numbers of shape theta.shape[-1:]"
+    )
     try:
         stack = change(())
     except Exception as error:
