@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -190,7 +191,7 @@ def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
             f"an earlier run's files stay in {folder}, since {reason}: mend that, or give another --out"
         ) from None
     for path in present:
-        os.replace(path, aside / path.name)
+        shutil.move(path, aside / path.name)  # `earlier` may be a link to another disk
     return aside
 
 

@@ -92,6 +92,18 @@ def test_where_earlier_files_cannot_be_moved_to_is_one_sentence_and_none_is_lost
     assert (tmp_path / "a").read_text() == "first"
 
 
+def test_earlier_files_can_be_kept_on_another_disk(tmp_path):
+    memory = Path("/dev/shm")
+    if not (os.access(memory, os.W_OK) and memory.stat().st_dev != tmp_path.stat().st_dev):
+        pytest.skip("no other file system is known here")
+    with tempfile.TemporaryDirectory(dir=memory) as other:
+        (tmp_path / "earlier").symlink_to(other)
+        (tmp_path / "a").write_text("first")
+        aside = set_aside(tmp_path, ["a"])
+        assert not (tmp_path / "a").exists()
+        assert (Path(other) / aside.name / "a").read_text() == "first"
+
+
 def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     must_be_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
