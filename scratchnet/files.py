@@ -25,9 +25,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block raises an exception, the temporary file is removed and `path` stays as it was. The replacement is one
     atomic step: `path` is always either the old file or the complete new one. If two processes write the same path,
     the last one wins and their content is never mixed. An OSError that names no file, as that of a full disk does not,
-    is raised with the name of this one.
+    is raised with the name of this one. Raises OSError where `check_owned` does.
     """
     path = Path(path)
+    check_owned(path.parent)
     file, temporary = _temporary(path)
     try:
         yield temporary

@@ -222,6 +222,11 @@ def test_a_folder_is_free_again_after_a_failure(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
 @pytest.mark.parametrize("fate", ["moved", "removed"])
 def test_a_run_whose_folder_was_moved_does_no_harm_to_the_next_one(tmp_path, monkeypatch, fate):
+
+    def overwrite(folder):
+        with replacing(folder / "a") as temporary:
+            temporary.write_text("the first run's")
+
     monkeypatch.chdir(tmp_path)
     folder = Path("results")
     with owning(folder):
@@ -232,13 +237,15 @@ def test_a_run_whose_folder_was_moved_does_no_harm_to_the_next_one(tmp_path, mon
         else:
             shutil.rmtree(folder)
         for _ in range(2):  # nothing stands in its place, and then another run's folder
-            for call in (check_owned, lambda folder: set_aside(folder, ["a"])):
+            for call in (check_owned, lambda folder: set_aside(folder, ["a"]), overwrite):
                 with pytest.raises(OSError, match="the folder results was moved or replaced while this run wrote to "):
                     call(folder)
             folder.mkdir(exist_ok=True)
             (folder / "a").write_text("the other run's")
             (folder / ".lock").write_text("the other run's")
-    assert {path.name for path in folder.iterdir()} == {"a", ".lock"}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ["a", ".lock"], "the other run's"
+    )
     check_owned(folder)  # this process owns nothing any more
 
 
