@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -24,9 +25,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block raises an exception, the temporary file is removed and `path` stays as it was. The replacement is one
     atomic step: `path` is always either the old file or the complete new one. If two processes write the same path,
     the last one wins and their content is never mixed. An OSError that names no file, as that of a full disk does not,
-    is raised with the name of this one.
+    is raised with the name of this one. Raises OSError where `check_owned` does.
     """
     path = Path(path)
+    check_owned(path.parent)
     file, temporary = _temporary(path)
     try:
         yield temporary
@@ -190,7 +192,7 @@ def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
             f"an earlier run's files stay in {folder}, since {reason}: mend that, or give another --out"
         ) from None
     for path in present:
-        os.replace(path, aside / path.name)
+        shutil.move(path, aside / path.name)  # `earlier` may be a link to another disk
     return aside
 
 

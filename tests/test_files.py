@@ -92,6 +92,18 @@ def test_where_earlier_files_cannot_be_moved_to_is_one_sentence_and_none_is_lost
     assert (tmp_path / "a").read_text() == "first"
 
 
+def test_earlier_files_can_be_kept_on_another_disk(tmp_path):
+    memory = Path("/dev/shm")
+    if not (os.access(memory, os.W_OK) and memory.stat().st_dev != tmp_path.stat().st_dev):
+        pytest.skip("no other file system is known here")
+    with tempfile.TemporaryDirectory(dir=memory) as other:
+        (tmp_path / "earlier").symlink_to(other)
+        (tmp_path / "a").write_text("first")
+        aside = set_aside(tmp_path, ["a"])
+        assert not (tmp_path / "a").exists()
+        assert (Path(other) / aside.name / "a").read_text() == "first"
+
+
 def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     must_be_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
@@ -210,6 +222,11 @@ def test_a_folder_is_free_again_after_a_failure(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
 @pytest.mark.parametrize("fate", ["moved", "removed"])
 def test_a_run_whose_folder_was_moved_does_no_harm_to_the_next_one(tmp_path, monkeypatch, fate):
+
+    def overwrite(folder):
+        with replacing(folder / "a") as temporary:
+            temporary.write_text("the first run's")
+
     monkeypatch.chdir(tmp_path)
     folder = Path("results")
     with owning(folder):
@@ -220,13 +237,15 @@ def test_a_run_whose_folder_was_moved_does_no_harm_to_the_next_one(tmp_path, mon
         else:
             shutil.rmtree(folder)
         for _ in range(2):  # nothing stands in its place, and then another run's folder
-            for call in (check_owned, lambda folder: set_aside(folder, ["a"])):
+            for call in (check_owned, lambda folder: set_aside(folder, ["a"]), overwrite):
                 with pytest.raises(OSError, match="the folder results was moved or replaced while this run wrote to "):
                     call(folder)
             folder.mkdir(exist_ok=True)
             (folder / "a").write_text("the other run's")
             (folder / ".lock").write_text("the other run's")
-    assert {path.name for path in folder.iterdir()} == {"a", ".lock"}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ["a", ".lock"], "the other run's"
+    )
     check_owned(folder)  # this process owns nothing any more
 
 

@@ -103,6 +103,9 @@ def test_what_was_finished_is_not_done_again(tmp_path, few):
     assert all(done.count(str(spec[0])) == 1 for spec, known in zip(specs, recorded, strict=True) if known)
     again.remove()
     assert not (tmp_path / "journal").exists()
+    again[again.key(noted, specs[0])] = "anew"
+    again.close()
+    assert len(Journal(tmp_path / "journal", few)) == 1
 
 
 def test_a_journal_makes_no_file_before_the_first_unit_is_done(tmp_path, few):
