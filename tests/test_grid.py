@@ -47,6 +47,11 @@ def test_cells_that_match_all_of_a_rule_are_skipped():
         ({"learning_rate": float("nan")}, "learning_rate: expected a number > 0, got nan"),
         ({"learning_rate": "fast"}, "learning_rate: expected a number > 0, got 'fast'"),
         ({"learning_rate": [0.1, [0.2]]}, "learning_rate: expected a number > 0, got \\[0.2\\]"),
+        ({"learning_rate": 10**400}, "learning_rate: expected a number > 0, got 10000"),
+        ({"learning_rate": -(10**400)}, "learning_rate: expected a number > 0, got -10000"),
+        ({"learning_rate": 1 << 20000}, "learning_rate: expected a number > 0, got a number of too many digits"),
+        ({"width": 1 << 20000}, "width: expected an integer ≥ 1, got a number of too many digits"),
+        ({"dropout": 10**400}, "dropout: expected a probability"),
         ({"scheme": 3}, "scheme: expected a name, got 3"),
         ({"scheme": "he_norml"}, "scheme: there is no initialization 'he_norml'; did you mean he_normal"),
         ({"activation": "no/such.py:Mine"}, "activation: .*such.py cannot be read"),
@@ -71,9 +76,11 @@ def test_what_cannot_be_used_is_one_sentence(table, said):
         (b"width = 1\nwidth = 2\n", "grid.toml is not TOML: .*line 2"),
         (b"\xff", "grid.toml is not TOML: byte 0"),
         (b"width = " + b"[" * 5000, "nested too deeply|not TOML"),
+        (b"learning_rate = 1" + b"0" * 400, "grid.toml: learning_rate: expected a number > 0, got 10000"),
+        (b"learning_rate = 1" + b"0" * 5000, "grid.toml is no grid: a number in it has too many digits"),
         (b"widht = 2", "grid.toml: there is no key 'widht'; did you mean width"),
     ],
-    ids=["no value", "twice", "not text", "deep", "unknown"],
+    ids=["no value", "twice", "not text", "deep", "large", "many digits", "unknown"],
 )
 def test_a_broken_file_is_named_with_its_line(tmp_path, content, said):
     (tmp_path / "grid.toml").write_bytes(content)
@@ -91,3 +98,17 @@ def test_files_of_ones_own_are_found_beside_the_grid(tmp_path):
     (tmp_path / "grid.toml").write_text('scheme = ["my.py:mine", "he_normal"]')
     made = read(tmp_path / "grid.toml")
     assert list(made.files()) == ["my.py"] and made.axes["scheme"][0] == "my.py:mine"
+
+
+def test_what_a_file_of_ones_own_imports_from_its_folder_is_a_file_of_the_grid(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/my.py").write_text("import helper\ndef mine(shape, *, rng): return helper.x * rng.random(shape)\n")
+    (tmp_path / "own/helper.py").write_text("x = 1\n")
+    for name in ("own/my.py", f"{tmp_path}/own/my.py"):
+        (tmp_path / "grid.toml").write_text(f'scheme = "{name}:mine"')
+        made = read(tmp_path / "grid.toml")
+        beside = name.replace("my.py", "helper.py")
+        assert list(made.files()) == [name, beside] and list(made.imports()) == [name]
+    before = made.files()
+    (tmp_path / "own/helper.py").write_text("x = 2\n")
+    assert [made.files()[path] == before[path] for path in before] == [True, False]

@@ -154,6 +154,27 @@ def test_two_files_may_each_have_a_package_of_one_name(tmp_path, rng):
     assert not {"inside", "inside.deep"} & set(sys.modules)
 
 
+def test_what_a_virtual_environment_below_a_file_has_is_no_neighbour_and_stays(tmp_path, monkeypatch):
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed_there.py").write_text("")
+    (tmp_path / "my.py").write_text("import installed_there\ndef mine(shape, *, rng): ...\n")
+    monkeypatch.syspath_prepend(tmp_path / ".venv")
+    initialization(f"{tmp_path}/my.py:mine")
+    assert sys.modules.pop("installed_there")
+
+
+def test_this_package_is_imported_once_even_by_a_file_beside_it(tmp_path, monkeypatch):
+    code = (
+        "import sys\nfrom scratchnet.lab.parts import load_file\nloaded = load_file(sys.argv[1]).sweeps\n"
+        "import scratchnet.report.sweeps\nprint(scratchnet.report.sweeps is loaded)"
+    )
+    (tmp_path / "scratchnet").symlink_to(ROOT / "scratchnet")
+    (tmp_path / "my.py").write_text("from scratchnet.report import sweeps\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "my.py"], capture_output=True, encoding="utf-8")
+    assert done.stdout.strip() == "True", done.stderr
+
+
 @pytest.mark.parametrize("changed", ["my.py", "helper.py"])
 def test_a_worker_refuses_another_version_of_a_file_than_the_run_began_with(folder, changed):
     sent = pickle.dumps(initialization(f"{folder}/my.py:mine"))

@@ -110,6 +110,29 @@ def test_a_file_that_changes_meanwhile_is_refused(dataset, tmp_path):
         sweeping.train_cells(unit.spec, dataset.images, dataset.labels, lambda n: None, str(tmp_path))
 
 
+def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset, tmp_path, monkeypatch):
+    (tmp_path / "my.py").write_text("import near\ndef mine(shape, *, rng): return near.x * rng.normal(size=shape)\n")
+    (tmp_path / "near.py").write_text("x = 1\n")
+    (tmp_path / "g.toml").write_text('scheme = "my.py:mine"\nwidth = 4\nimages = 100\nepochs = 1')
+    made = read(tmp_path / "g.toml")
+    [unit] = units(made, list(made.cells()), dataset)
+
+    def trained():
+        return sweeping.train_cells(unit.spec, dataset.images, dataset.labels, lambda n: None, str(tmp_path))
+
+    assert len(trained()) == 1
+    (tmp_path / "near.py").write_text("x = 2\n")
+    with pytest.raises(ValueError, match=r"near\.py has changed, or is gone"):
+        trained()
+    (tmp_path / "near.py").unlink()
+    with pytest.raises(ValueError, match=r"near\.py has changed, or is gone"):
+        trained()
+    (tmp_path / "my.py").rename(tmp_path / "part.py")  # as on another machine
+    monkeypatch.setitem(sweeping.COPIES, unit.spec["files"]["my.py"]["my.py"], str(tmp_path / "part.py"))
+    with pytest.raises(ValueError, match=r"my\.py imports near\.py, which no other machine has: put both into"):
+        trained()
+
+
 # --- what it says ---------------------------------------------------------------------------------------------
 
 
@@ -234,6 +257,18 @@ def test_a_killed_sweep_goes_on_and_writes_the_same_table(toml, tmp_path, python
     toml.write_text(GRID.replace('"0-3"', '"0-2"'))
     other = python(*command[1:])
     assert other.returncode == 2 and "holds another sweep (seed is" in other.stderr
+
+
+def test_a_complete_sweep_is_another_one_after_a_neighbour_of_a_file_has_changed(toml, tmp_path, python, dataset):
+    (tmp_path / "my.py").write_text("from near import x\n" + MINE.replace("28", "x"))
+    (tmp_path / "near.py").write_text("x = 28\n")
+    toml.write_text('scheme = "my.py:mine"\nwidth = 4\nimages = 100\nepochs = 1')
+    command = ["scripts/sweep.py", toml, "--out", tmp_path / "out", "--dataset", dataset.name]
+    done = python(*command)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "near.py").write_text("x = 2\n")
+    other = python(*command)
+    assert other.returncode == 2 and "holds another sweep (the file near.py is" in other.stderr
 
 
 def test_a_large_grid_is_counted_and_asks(toml, python, dataset):

@@ -17,6 +17,7 @@ import itertools
 import math
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ from typing import Any, NamedTuple
 
 from scratchnet.lab import parts
 from scratchnet.lab.experiment import ALIASES, INITIALIZATIONS
-from scratchnet.lab.keys import file_digest
 
 MOST_IN_A_RANGE = 1_000_000
 ALL = "all"  # images: those that the dataset has
@@ -54,7 +54,8 @@ def _images(value: Any) -> int | str:
 
 
 def _number(what: str, holds: Callable[[float], bool], value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not holds(value):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and abs(value) <= sys.float_info.max and holds(value)):  # an integer may be too large for a float
         raise GridError(f"expected {what}, got {_shown(value)}")
     return float(value)
 
@@ -67,7 +68,10 @@ def _part(known: Mapping[str, parts.Part], kind: str, value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integers of more than some thousands of digits
+        return "a number of too many digits"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
@@ -137,10 +141,14 @@ class Grid:
             if not any(all(cell[CELL.index(name)] in values for name, values in rule.items()) for rule in self.skip):
                 yield cell
 
-    def files(self) -> dict[str, str]:
-        """The Python files that are named, and the SHA-256 of each."""
+    def imports(self) -> dict[str, dict[str, str]]:
+        """For each Python file that is named: its SHA-256, and those of what it imports: see `own_digests`."""
         named = {file_of(value) for name in CELL if AXES[name].kind for value in self.axes[name]} - {""}
-        return {name: file_digest(absolute(name, self.folder)) for name in sorted(named)}
+        return {name: own_digests(name, self.folder) for name in sorted(named)}
+
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of all these files."""
+        return {name: digest for own in self.imports().values() for name, digest in own.items()}
 
     def record(self) -> dict[str, Any]:
         """The grid for JSON."""
@@ -157,6 +165,14 @@ def file_of(text: str) -> str:
 
 def absolute(file: str, folder: Path) -> Path:
     return Path(os.path.abspath(folder / Path(file).expanduser()))
+
+
+def own_digests(file: str, folder: Path) -> dict[str, str]:
+    """The SHA-256 of a file and of those that it imports from its own folder, each as seen from where `file` is."""
+    path = absolute(file, folder)
+    _, *others = found = parts.digests(str(path))
+    names = [file, *(os.path.join(os.path.dirname(file), os.path.relpath(other, path.parent)) for other, _ in others)]
+    return {name: digest for name, (_, digest) in zip(names, found, strict=True)}
 
 
 def located(text: str, folder: Path) -> str:
@@ -179,6 +195,8 @@ def read(path: str | os.PathLike[str]) -> Grid:
         raise GridError(f"{path} is not TOML: byte {error.start} is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise GridError(f"{path} is not TOML: {str(error).replace('(at', '(').replace('( ', '(')}") from None
+    except ValueError:  # of int()
+        raise GridError(f"{path} is no grid: a number in it has too many digits") from None
     except RecursionError:
         raise GridError(f"{path} is no grid: it is nested too deeply") from None
     try:

@@ -64,6 +64,9 @@ GIVEN = {
     "network": {"sizes", "activation", "normalization", "dropout", "rng", "dtype", "replicas"},
 }
 
+# Modules that exist once in a process, whatever lies beside a file.
+KEPT = {"scratchnet", "numpy", *sys.stdlib_module_names}
+
 
 class PartError(ValueError):
     """A part cannot be used; the message says which, why and what to do."""
@@ -178,28 +181,29 @@ def _neighbours(folder: Path) -> Iterator[None]:
     So two files in two folders may each have a neighbour called helper.
     """
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
-    beside -= {"scratchnet", "numpy", *sys.stdlib_module_names}
-    earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in beside}
-    earlier = {name: module for name, module in earlier.items() if not _lies_in(module, folder)}
+    earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in beside - KEPT}
+    earlier = {name: module for name, module in earlier.items() if not _lies_beside(name, folder)}
     for name in earlier:
         del sys.modules[name]
     before, cached = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True  # a file that changes twice in a second would be taken for its bytecode
+    sys.dont_write_bytecode = True  # a neighbour that changes twice in a second would be taken for its bytecode
     try:
         yield
     finally:
         sys.path.remove(str(folder))
         sys.dont_write_bytecode = cached
-        for name in set(sys.modules) - before:
-            if _lies_in(sys.modules[name], folder):
-                del sys.modules[name]
+        for name in [name for name in sys.modules if name not in before and _lies_beside(name, folder)]:
+            del sys.modules[name]
         sys.modules.update(earlier)
 
 
-def _lies_in(module: ModuleType, folder: Path) -> bool:
+def _lies_beside(name: str, folder: Path) -> bool:
+    """Whether a module is `folder`/NAME.py or in the package `folder`/NAME, and not in a virtual environment there."""
+    top, module = name.partition(".")[0], sys.modules[name]
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a package may have no file
-    return any(Path(place).is_relative_to(folder) for place in places if place)
+    within = [Path(place).relative_to(folder) for place in places if place and Path(place).is_relative_to(folder)]
+    return top not in KEPT and any(place.parts and place.parts[0].partition(".")[0] == top for place in within)
 
 
 def told(error: BaseException, path: str | None = None) -> str:

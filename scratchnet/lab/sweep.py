@@ -22,9 +22,9 @@ from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Settings, named, stream, train_stack
-from scratchnet.lab.grid import ALL, AXES, CELL, Cell, Grid, GridError, absolute, file_of
+from scratchnet.lab.grid import ALL, AXES, CELL, Cell, Grid, GridError, absolute, file_of, own_digests
 from scratchnet.lab.journal import Execute, Journal, recorded
-from scratchnet.lab.keys import file_digest
+from scratchnet.lab.parts import file_digest
 from scratchnet.lab.processes import shielding_children
 from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.work import Failed, Tick, WorkerDied
@@ -103,15 +103,22 @@ def _settings(spec: Mapping[str, Any], folder: str) -> Settings:
     )
 
 
-def _located(text: str, files: Mapping[str, str], folder: str) -> str:
+def _located(text: str, files: Mapping[str, Mapping[str, str]], folder: str) -> str:
     """A part's name with the path of its file on this machine, which has to be the one that the sweep began with."""
     file = file_of(text)
     if not file:
         return text
-    for path in (str(absolute(file, Path(folder))), COPIES.get(files[file], "")):
-        if path and Path(path).is_file() and file_digest(path) == files[file]:
-            return path + text[len(file) :]
-    raise parts.PartError(f"{file} has changed, or is gone: all runs of a sweep need the same file")
+    path, then = absolute(file, Path(folder)), files[file]
+    now = own_digests(file, Path(folder)) if path.is_file() else {}
+    if now == then:
+        return str(path) + text[len(file) :]
+    copy = COPIES.get(then[file])
+    if copy and not now and len(then) > 1:
+        raise parts.PartError(f"{file} imports {list(then)[1]}, which no other machine has: put both into one file")
+    if copy and len(then) == 1 and Path(copy).is_file() and file_digest(copy) == then[file]:
+        return copy + text[len(file) :]
+    changed = next(name for name in [*then, *now] if now.get(name) != then.get(name))
+    raise parts.PartError(f"{changed} has changed, or is gone: all runs of a sweep need the same file")
 
 
 # --- the grid as units ----------------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ def _located(text: str, files: Mapping[str, str], folder: str) -> str:
 
 def units(grid: Grid, cells: Sequence[Cell], dataset: Dataset) -> list[Unit]:
     """Every cell with every seed, as units that take about SECONDS each. A spec says all that there is to know."""
-    shared = {"files": grid.files(), "dataset": dataset.sha256}
+    shared = {"files": grid.imports(), "dataset": dataset.sha256}
     groups: dict[Cell, list[int]] = {}
     own = [CELL.index(name) for name in ("scheme", "learning_rate")]
     for i, cell in enumerate(cells):
@@ -177,7 +184,7 @@ def check(grid: Grid, cells: Sequence[Cell], dataset: Dataset) -> None:
     for cell in cells:
         if sum(cell[k] != first for k, first in others) <= 1:
             schemes.setdefault(cell[1:], []).append(cell[0])
-    files, folder = grid.files(), str(grid.folder)
+    files, folder = grid.imports(), str(grid.folder)
     for rest, tried in schemes.items():
         spec = _spec((tried[0], *rest), dataset) | {"files": files}
         arms = [replace(named(_located(scheme, files, folder)), label=scheme) for scheme in tried]
