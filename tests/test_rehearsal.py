@@ -8,9 +8,9 @@ import pytest
 from comparing import ARMS, SETTINGS, same
 
 from scratchnet import init
-from scratchnet.lab.experiment import Arm, named, train_stack
+from scratchnet.lab.experiment import CHOOSING, Arm, named, train_stack
 from scratchnet.lab.parts import PartError
-from scratchnet.lab.rehearsal import rehearse
+from scratchnet.lab.rehearsal import rehearse, starts
 from scratchnet.layers import PReLU, Sigmoid, Tanh
 from scratchnet.network import mlp
 from scratchnet.normalization import BatchNorm, LayerNorm
@@ -104,6 +104,23 @@ class OneScaleForAllSeeds(OneScale):
         return super().backward(dY if dY.ndim > 2 else dY[None])[(...,) if dY.ndim > 2 else 0]
 
 
+class FirstSlope(PReLU):
+    """The first network's slope in all networks."""
+
+    def forward(self, X, train=False):
+        self.X = X
+        return np.where(X > 0, X, self.a.flat[0] * X)
+
+
+class Undefined(Tanh):
+    """One unit has no derivative."""
+
+    def backward(self, dY):
+        dX = super().backward(dY)
+        dX[..., 0] = np.nan
+        return dX
+
+
 class OneMean(BatchNorm):
     """Its running mean is one for all networks of a stack."""
 
@@ -153,6 +170,14 @@ class NoisyAlike(Noisy):
 
 class ClippedEach(Clipped):
     axis = -1
+
+
+class ClippedRarely(SGD):
+    """All networks together, where their gradients are very long."""
+
+    def step(self):
+        self.grad /= max(1, np.linalg.norm(self.grad) / 1e4)
+        super().step()
 
 
 class ClippedByArm(Clipped):
@@ -236,6 +261,8 @@ def broken(**change):
         (broken(activation=OneScaleForAllSeeds), ARMS[0], "gradients in a stack of four are not those that it has"),
         (broken(normalization=OneMean), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
         (broken(optimizer=Clipped), ARMS[0], "optimizer .*Clipped does not work: it steps four networks .* otherwise"),
+        (broken(optimizer=ClippedRarely), ARMS[0], "it steps four networks in a stack otherwise than each of them"),
+        (broken(activation=FirstSlope), ARMS[0], "its gradients in a stack of four are not those that it has alone"),
         (broken(optimizer=ClippedByArm), ARMS[0], "it steps four networks in a stack otherwise than each of them"),
         (broken(optimizer=Noisy), ARMS[0], "it steps four .* draw random numbers of shape theta.shape.-1:."),
         (broken(optimizer=NeedsAVector), ARMS[0], "it works alone and not in a stack of four .*over the last axis"),
@@ -264,6 +291,8 @@ def broken(**change):
         "mixes seeds",
         "mixes states",
         "clips all",
+        "clips rarely",
+        "one slope",
         "clips arms",
         "draws for each",
         "needs a vector",
@@ -291,6 +320,7 @@ def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(data
         {"optimizer": ClippedEach},
         {"optimizer": NoisyAlike},
         {"activation": OneScaleEach},
+        {"activation": Undefined, "sizes": (784, 16, 10)},
         {"activation": Noise, "normalization": BatchNorm},
         {"activation": PReLU, "normalization": LayerNorm},
         {"build": partial(residual_mlp, branch=1, alpha=0.0, shifts=True), "sizes": (784, *[16] * 40, 10)},
@@ -303,6 +333,7 @@ def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(data
         "clips each",
         "draws alike",
         "scales each",
+        "undefined",
         "noise",
         "PReLU",
         "residual",
@@ -312,6 +343,27 @@ def test_a_part_that_does_not_work_is_found_before_training_in_one_sentence(data
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_part_that_keeps_networks_apart_passes(dataset, change, seed):
     rehearse(ARMS[:1], seed, dataset.images[:500], dataset.labels[:500], broken(**change))
+
+
+def test_a_scheme_that_remembers_another_seed_is_refused(dataset):
+    """Its largest weight so far: that of seed 2 is larger than that of seed 1."""
+    seen = [0.0]
+
+    def scheme(shape, *, rng):
+        W = init.he_normal(shape, rng=rng)
+        if shape[0] == 784:
+            seen[0] = max(seen[0], W.max())
+        return W / max(seen)
+
+    with pytest.raises(PartError, match="mine does not work: it starts twice from seed 1"):
+        rehearse([Arm("a", "mine", scheme)], 1, dataset.images, dataset.labels, SETTINGS)
+
+
+def test_where_rates_are_chosen_the_starts_are_those_of_the_seeds_that_train_then(dataset):
+    choosing, arms = broken(choosing=True), [named("he_normal")]
+    found = starts(arms, 1, dataset.images, dataset.labels, choosing)
+    assert found == starts(arms, CHOOSING + 1, dataset.images, dataset.labels, SETTINGS)
+    assert found != starts(arms, 1, dataset.images, dataset.labels, SETTINGS)
 
 
 def test_a_network_that_overflows_passes(dataset):
