@@ -163,6 +163,19 @@ def test_what_a_virtual_environment_below_a_file_has_is_no_neighbour_and_stays(t
     assert sys.modules.pop("installed_there")
 
 
+def test_a_file_may_do_strange_things_to_modules_and_the_path(tmp_path, monkeypatch):
+    (tmp_path / "my.py").write_text(
+        "import sys, types\nclass Odd(types.ModuleType):\n    def __getattr__(self, name): return 3\n"
+        "sys.modules['odd_one'], sys.modules['none_at_all'] = Odd('odd_one'), None\nsys.path.pop(0)\ndef mine(): ...\n"
+    )
+    for name in ("odd_one", "none_at_all"):
+        monkeypatch.setitem(sys.modules, name, None)  # so that they are gone after the test
+        del sys.modules[name]
+    path = sys.path.copy()
+    assert initialization(f"{tmp_path}/my.py:mine").target
+    assert sys.path == path
+
+
 def test_this_package_is_imported_once_even_by_a_file_beside_it(tmp_path, monkeypatch):
     code = (
         "import sys\nfrom scratchnet.lab.parts import load_file\nloaded = load_file(sys.argv[1]).sweeps\n"
