@@ -12,8 +12,8 @@ from conftest import ROOT
 from scratchnet import init
 from scratchnet.lab.executors import Unit, train_unit
 from scratchnet.lab.experiment import Arm, Settings, named
-from scratchnet.lab.keys import Indescribable, described, differences, environment, key
-from scratchnet.lab.parts import own_files
+from scratchnet.lab.keys import Indescribable, described, differences, environment, key, part_files
+from scratchnet.lab.parts import file_digest, own_files
 from scratchnet.layers import LeakyReLU, Tanh
 
 UNIT = Unit([Arm("he_normal", "He", init.he_normal)], [0, 1], Settings())
@@ -93,6 +93,9 @@ def test_a_part_of_ones_own_is_described_by_the_content_of_its_file_and_of_those
         keys.add(key(train_unit, UNIT._replace(arms=[named(f"{tmp_path}/own.py:mine")])))
     assert len(keys) == 4
     assert key(train_unit, UNIT._replace(arms=[mine])) in keys, "an arm keeps the key of the files that it came from"
+    named_last = part_files([named(f"{tmp_path}/own.py:mine")])
+    assert named_last == {str(path): file_digest(path) for path in own_files(tmp_path / "own.py")}
+    assert all(part_files([mine])[path] != digest for path, digest in named_last.items())
 
 
 def test_work_changes_its_key_with_its_file_but_not_with_how_its_results_are_judged(tmp_path):

@@ -94,6 +94,7 @@ def test_a_file_that_has_changed_is_loaded_again(folder):
         ("he_normal:a=1j", "he_normal has a=1j: expected"),
         ("he_normal:a=...", "he_normal has a=...: expected"),
         ("my.py:mine:gain=[{1: 1j}]", "my.py:mine has gain=\\[{1: 1j}\\]: expected"),
+        ("he_normal:a={1j: 1}", "he_normal has a={1j: 1}: expected"),
         ("he_normal:a=0x" + 5000 * "f", "he_normal has a=0xf+…: expected"),
         ("he_normal:a=" + "+".join(["1"] * 20000), "the argument 'a' of he_normal is nested too deeply"),
         ("he_normal:", "expected ARGUMENT=VALUE in 'he_normal:', got ''"),
@@ -145,13 +146,18 @@ def test_two_files_may_each_have_a_neighbour_of_one_name(tmp_path, rng, monkeypa
     assert sys.modules["helper"] is theirs
 
 
-def test_two_files_may_each_have_a_package_of_one_name(tmp_path, rng):
+@pytest.mark.parametrize("regular", [True, False])
+def test_two_files_may_each_have_a_package_of_one_name(tmp_path, rng, monkeypatch, regular):
+    if regular:  # and so may this process
+        monkeypatch.setitem(sys.modules, "inside", types.ModuleType("inside"))
     for folder in ("A", "B"):
         (tmp_path / folder / "inside").mkdir(parents=True)
         (tmp_path / folder / "my.py").write_text("import inside.deep\ndef mine(shape, *, rng): return inside.deep.x\n")
+        if regular:
+            (tmp_path / folder / "inside" / "__init__.py").write_text("")
         (tmp_path / folder / "inside" / "deep.py").write_text(f"x = {folder!r}\n")
         assert initialization(f"{tmp_path / folder}/my.py:mine")((2, 2), rng=rng) == folder
-    assert not {"inside", "inside.deep"} & set(sys.modules)
+    assert "inside.deep" not in sys.modules and ("inside" in sys.modules) is regular
 
 
 def test_what_a_virtual_environment_below_a_file_has_is_no_neighbour_and_stays(tmp_path, monkeypatch):
@@ -163,6 +169,19 @@ def test_what_a_virtual_environment_below_a_file_has_is_no_neighbour_and_stays(t
     assert sys.modules.pop("installed_there")
 
 
+def test_a_file_may_do_strange_things_to_modules_and_the_path(tmp_path, monkeypatch):
+    (tmp_path / "my.py").write_text(
+        "import sys, types\nclass Odd(types.ModuleType):\n    def __getattr__(self, name): return 3\n"
+        "sys.modules['odd_one'], sys.modules['none_at_all'] = Odd('odd_one'), None\nsys.path.pop(0)\ndef mine(): ...\n"
+    )
+    for name in ("odd_one", "none_at_all"):
+        monkeypatch.setitem(sys.modules, name, None)  # so that they are gone after the test
+        del sys.modules[name]
+    path = sys.path.copy()
+    assert initialization(f"{tmp_path}/my.py:mine").target
+    assert sys.path == path
+
+
 def test_this_package_is_imported_once_even_by_a_file_beside_it(tmp_path, monkeypatch):
     code = (
         "import sys\nfrom scratchnet.lab.parts import load_file\nloaded = load_file(sys.argv[1]).sweeps\n"
@@ -171,7 +190,8 @@ def test_this_package_is_imported_once_even_by_a_file_beside_it(tmp_path, monkey
     (tmp_path / "scratchnet").symlink_to(ROOT / "scratchnet")
     (tmp_path / "my.py").write_text("from scratchnet.report import sweeps\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "my.py"], capture_output=True, encoding="utf-8")
+    command = [sys.executable, "-c", code, tmp_path / "my.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == "True", done.stderr
 
 
@@ -179,12 +199,18 @@ def test_this_package_is_imported_once_even_by_a_file_beside_it(tmp_path, monkey
 def test_a_worker_refuses_another_version_of_a_file_than_the_run_began_with(folder, changed):
     sent = pickle.dumps(initialization(f"{folder}/my.py:mine"))
     with (folder / changed).open("a") as file:
-        file.write("# changed\n")
+        file.write("raise ValueError('half written')\n")
     code = "import pickle, sys\nfrom scratchnet.lab.parts import PartError\npart = pickle.load(sys.stdin.buffer)\n"
     code += "try: part.target\nexcept PartError as error: print(error)"
     worker = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=sent, capture_output=True)
     assert worker.stdout.decode().strip() == f"{folder / changed} has changed since this run began: start again"
     assert pickle.loads(sent).target, "the process that has loaded it goes on with what it has"
+
+
+def test_a_file_that_changes_while_it_is_executed_is_refused(folder):
+    (folder / "my.py").write_text("with open(__file__, 'a') as file: file.write('# more')\ndef mine(): ...\n")
+    with pytest.raises(PartError, match=r"my\.py has changed since this run began: start again"):
+        initialization(f"{folder}/my.py:mine")
 
 
 def test_a_file_that_changes_twice_in_a_second_is_not_taken_for_its_bytecode(folder, rng):

@@ -120,6 +120,8 @@ def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset
     def trained():
         return sweeping.train_cells(unit.spec, dataset.images, dataset.labels, lambda n: None, str(tmp_path))
 
+    (tmp_path / "part.py").write_bytes((tmp_path / "my.py").read_bytes())  # as a worker on another machine is given
+    monkeypatch.setitem(sweeping.COPIES, unit.spec["files"]["my.py"]["my.py"], str(tmp_path / "part.py"))
     assert len(trained()) == 1
     (tmp_path / "near.py").write_text("x = 2\n")
     with pytest.raises(ValueError, match=r"near\.py has changed, or is gone"):
@@ -127,8 +129,7 @@ def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset
     (tmp_path / "near.py").unlink()
     with pytest.raises(ValueError, match=r"near\.py has changed, or is gone"):
         trained()
-    (tmp_path / "my.py").rename(tmp_path / "part.py")  # as on another machine
-    monkeypatch.setitem(sweeping.COPIES, unit.spec["files"]["my.py"]["my.py"], str(tmp_path / "part.py"))
+    (tmp_path / "my.py").unlink()
     with pytest.raises(ValueError, match=r"my\.py imports near\.py, which no other machine has: put both into"):
         trained()
 

@@ -20,7 +20,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -191,7 +191,8 @@ def _neighbours(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):  # the file has taken it out itself
+            sys.path.remove(str(folder))
         sys.dont_write_bytecode = cached
         for name in [name for name in sys.modules if name not in before and _lies_beside(name, folder)]:
             del sys.modules[name]
@@ -200,8 +201,8 @@ def _neighbours(folder: Path) -> Iterator[None]:
 
 def _lies_beside(name: str, folder: Path) -> bool:
     """Whether a module is `folder`/NAME.py or in the package `folder`/NAME, and not in a virtual environment there."""
-    top, module = name.partition(".")[0], sys.modules[name]
-    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a package may have no file
+    top, module = name.partition(".")[0], getattr(sys.modules[name], "__dict__", {})  # some invent what they lack
+    places = [module.get("__file__"), *module.get("__path__", ())]  # a package may have no file
     within = [Path(place).relative_to(folder) for place in places if place and Path(place).is_relative_to(folder)]
     return top not in KEPT and any(place.parts and place.parts[0].partition(".")[0] == top for place in within)
 
