@@ -346,7 +346,7 @@ def test_a_part_that_keeps_networks_apart_passes(dataset, change, seed):
 
 
 def test_a_scheme_that_remembers_another_seed_is_refused(dataset):
-    """Its largest weight so far: that of seed 2 is larger than that of seed 1."""
+    """Its largest weight so far: that of seed 2,000,001 is larger than that of seed 1."""
     seen = [0.0]
 
     def scheme(shape, *, rng):
