@@ -288,6 +288,16 @@ def say(text: str) -> bool:
     return streams.refused() is None
 
 
+@contextmanager
+def saving(text: str) -> Iterator[None]:
+    """Print the results where the `with` block cannot save them: they are not lost with the folder."""
+    try:
+        yield
+    except OSError:
+        say(text)
+        raise
+
+
 def run(main: Callable[[], int]) -> None:
     """Run a script's `main` and end the process with its exit code: 0, 1 for a failure, 2 for wrong usage.
 

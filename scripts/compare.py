@@ -241,22 +241,23 @@ def show(
             f"After {settings.steps(len(dataset.images))} steps: an early lead may be gone after a whole training."
         )
 
-    if aside := set_aside(args.out, OUTPUTS):
-        cli.complain(f"an earlier run's files are now in {aside}")
-    found = results(
-        chosen,
-        runs,
-        dataset,
-        settings,
-        judgement,
-        quick=args.quick,
-        complete=complete,
-        command=args.command,
-        choice=choice,
-    )
-    write_json(args.out / "results.json", found)
-    with replacing(args.out / "tables.txt") as temporary:
-        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
+    with cli.saving("\n".join(text)):
+        if aside := set_aside(args.out, OUTPUTS):
+            cli.complain(f"an earlier run's files are now in {aside}")
+        found = results(
+            chosen,
+            runs,
+            dataset,
+            settings,
+            judgement,
+            quick=args.quick,
+            complete=complete,
+            command=args.command,
+            choice=choice,
+        )
+        write_json(args.out / "results.json", found)
+        with replacing(args.out / "tables.txt") as temporary:
+            temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
     pictures = figures(rated, runs, dataset, args, note, {c.key: verdicts(c, judgement) for c in chosen})
     story.write(

@@ -140,19 +140,20 @@ def one(
     if laboratory.earlier:
         note += f" The time of {laboratory.earlier} parts that an earlier start had finished is not counted."
     files = [f"{chosen.name}.{ending}" for ending in ("png", "svg", "json", "md")]
-    if aside := set_aside(args.out, files + [name for name in PAGES if not ours(args.out / name)]):
-        cli.complain(f"an earlier run's files are now in {aside}")
-    found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)
-    write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})
-    command = f"python scripts/study.py {chosen.name}" + " --quick" * args.quick
-    text_page = findings.section(chosen, finding, command=command, minutes=used / 60, note=note, look=args.quick)
-    with replacing(args.out / f"{chosen.name}.md") as temporary:
-        temporary.write_text(text_page, encoding="utf-8")
+    text = findings.text(chosen, finding, note=note)
+    with cli.saving(text):
+        if aside := set_aside(args.out, files + [name for name in PAGES if not ours(args.out / name)]):
+            cli.complain(f"an earlier run's files are now in {aside}")
+        found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)
+        write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})
+        command = f"python scripts/study.py {chosen.name}" + " --quick" * args.quick
+        text_page = findings.section(chosen, finding, command=command, minutes=used / 60, note=note, look=args.quick)
+        with replacing(args.out / f"{chosen.name}.md") as temporary:
+            temporary.write_text(text_page, encoding="utf-8")
     drawn = panels.figure(finding, note="a quick look" * args.quick, dataset=dataset.title, stand_in=dataset.stand_in)
     plots.save(drawn, args.out / f"{chosen.name}.png")
     with replacing(args.out / f"{chosen.name}.svg") as temporary:
         temporary.write_bytes(plots.svg(drawn))
-    text = findings.text(chosen, finding, note=note)
     return cli.say(text if first else "\n" + text)
 
 

@@ -87,9 +87,11 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     cells = list(grid.cells())
     check(grid, cells, dataset)
     began, identity = time.monotonic(), sweeps.identity(grid, dataset)
+    maps = [path.name for path in out.glob("map-*.png")]
+    made = ["sweep.csv", "sweep.json", "report.html", *maps] if (out / "sweep.csv").exists() else []
+    journal = Journal(out / JOURNAL, dataset, identity, cli.complain, made)
     if not (out / "sweep.json").exists():
         write_json(out / "sweep.json", {"complete": False, **identity})
-    journal = Journal(out / JOURNAL, dataset, identity, cli.complain)
     results = sweep(grid, cells, dataset, execute=execute, journal=journal)
     return 0 if show(out, grid, cells, results, dataset, args, time.monotonic() - began) else 1
 
@@ -121,8 +123,17 @@ def show(
     from scratchnet.report import heatmaps, style  # matplotlib: only now
 
     found = summary(results)
-    sweeps.write_csv(out / "sweep.csv", grid, cells, results, dataset)
-    write_json(out / "sweep.json", sweeps.record(grid, cells, found, dataset, seconds=seconds, command=sys.argv))
+    text = [
+        f"{dataset.title}: {len(cells) * len(grid.seeds):,} runs, {sweeps.common(grid)}.",
+        "The best cells by mean validation accuracy, ± standard deviation over the seeds:",
+        "",
+        sweeps.best(grid, cells, found),
+        "",
+        *sweeps.answer(grid, cells, found),
+    ]
+    with cli.saving("\n".join(text)):
+        sweeps.write_csv(out / "sweep.csv", grid, cells, results, dataset)
+        write_json(out / "sweep.json", sweeps.record(grid, cells, found, dataset, seconds=seconds, command=sys.argv))
     common: dict[str, Any] = {"dataset": dataset.title, "stand_in": dataset.stand_in, "note": sweeps.common(grid)}
     pictures = {}
     for x, y in args.map or sweeps.chosen(grid, cells, found):
@@ -133,16 +144,7 @@ def show(
         out / "report.html",
         sweeps.report(grid, cells, found, pictures, dataset=dataset.title, stand_in=dataset.stand_in, command=sys.argv),
     )
-    text = [
-        f"{dataset.title}: {len(cells) * len(grid.seeds):,} runs, {sweeps.common(grid)}.",
-        "The best cells by mean validation accuracy, ± standard deviation over the seeds:",
-        "",
-        sweeps.best(grid, cells, found),
-        "",
-        *sweeps.answer(grid, cells, found),
-        f"report.html, sweep.csv, sweep.json and heat maps are in {out}/",
-    ]
-    return cli.say("\n".join(text))
+    return cli.say("\n".join([*text, f"report.html, sweep.csv, sweep.json and heat maps are in {out}/"]))
 
 
 if __name__ == "__main__":

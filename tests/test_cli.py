@@ -456,3 +456,25 @@ def test_neither_tex_nor_a_window_is_asked_for(tmp_path, small_run):
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     done, files = small_run("", MPLBACKEND="senseless", MATPLOTLIBRC=str(tmp_path))
     assert (done.returncode, done.stderr, files) == (0, "", FILES)
+
+
+def test_results_that_cannot_be_saved_are_printed(tmp_path, python, dataset):
+    """Somebody removes the folder while the second unit trains."""
+    (tmp_path / "my.py").write_text(
+        "import shutil\nfrom pathlib import Path\n"
+        "def mine(shape, *, rng):\n"
+        f"    for journal in [*Path({str(tmp_path)!r}).glob('*/*journal*')]:\n"
+        "        shutil.rmtree(journal.parent)\n"
+        "    return rng.normal(size=shape)\n"
+    )
+    (tmp_path / "grid.toml").write_text('scheme = "my.py:mine"\nwidth = [4, 5]\nimages = 100\nepochs = 1')
+    common = ["--jobs", "1", "--dataset", dataset.name, "--out"]
+    arms = ["--arms", f"{tmp_path / 'my.py'}:mine", "--quick", "--seeds", "2", "--hidden", "4"]
+    for command, said in [
+        ([COMPARE, *arms, *common, tmp_path / "compared"], "mine"),
+        (["scripts/sweep.py", tmp_path / "grid.toml", *common, tmp_path / "swept"], "The best cells"),
+    ]:
+        done = python(*command)
+        assert done.returncode == 1
+        assert said in done.stdout
+        assert re.fullmatch(r"\w+\.py: the folder .* was moved or replaced while .*\n", done.stderr)

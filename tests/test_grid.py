@@ -57,6 +57,7 @@ def test_cells_that_match_all_of_a_rule_are_skipped():
         ({"activation": "no/such.py:Mine"}, "activation: .*such.py cannot be read"),
         ({"images": "few"}, "images: expected an integer ≥ 10"),
         ({"depth": [1, 2, 1]}, "depth: expected each value once, got 1 twice"),
+        ({"depth": "9999-10001"}, "depth: expected an integer of at most 10,000, got 10001"),
         ({"depth": [1, 2], "skip": {"depth": 1}}, "skip: expected tables"),
         ({"depth": [1, 2], "skip": [{"depth": 3}]}, "skip: depth = 3 is no value"),
         ({"depth": 1, "skip": [{"depth": 1}]}, "every cell is skipped"),

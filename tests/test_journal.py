@@ -1,6 +1,7 @@
 """A journal keeps each unit as soon as it is done, gives it back to the last bit, and never mixes two runs."""
 
 import json
+import os
 import sys
 import time
 import zlib
@@ -212,6 +213,50 @@ def test_the_journal_of_another_run_is_moved_aside_and_said(tmp_path, few):
     moved.rename(path)
     assert len(Journal(path, few, {"seeds": 3})) == 3
     assert len(Journal(path, few.first(20), {"seeds": 3}, said.append)) == 0
+
+
+def test_what_was_moved_aside_comes_back_when_its_run_is_started_again(tmp_path, few):
+    path, said = tmp_path / "journal", []
+    write(path, few, 3, run="mine")
+    (tmp_path / "table.csv").write_text("mine")
+    (tmp_path / "note").write_text("nobody's")
+    other = Journal(path, few, "other", said.append, ["table.csv", "table.png"])
+    other[other.key(noted, 7)] = "other"
+    other.close()
+    [moved] = (tmp_path / "earlier").iterdir()
+    assert sorted(file.name for file in moved.iterdir()) == ["journal", "table.csv"]
+    for _ in range(2):  # and a start that ends before its first unit does no harm
+        mine = Journal(path, few, "mine", said.append)
+        assert [mine.has(noted, i) for i in (0, 1, 2, 7)] == [True, True, True, False]
+        mine[mine.key(noted, 3)] = "more"
+        mine.close()
+        again = Journal(path, few, "other", said.append)
+        assert [again.has(noted, i) for i in (0, 7)] == [False, True]
+        again.close()
+    assert said[2] == f"what an earlier start of this run had finished was in {moved}, and is used"
+    assert (moved / "table.csv").read_text() == "mine"
+    assert (tmp_path / "note").exists()
+    assert len(list((tmp_path / "earlier").iterdir())) == 2  # none that is empty
+
+
+def test_the_latest_file_of_a_run_comes_back_and_one_that_cannot_be_read_stops_nobody(tmp_path, few):
+    for number, count in enumerate([1, 3, 2]):
+        place = tmp_path / f"earlier/{'acb'[number]}"
+        place.mkdir(parents=True)
+        write(place / "journal", few, count)
+        os.utime(place / "journal", (0, 1000 * number))
+    (tmp_path / "earlier/d/journal").mkdir(parents=True)
+    (tmp_path / "earlier/e").mkdir()
+    (tmp_path / "earlier/e/journal").write_bytes(b"\n\xff")
+    assert len(Journal(tmp_path / "journal", few)) == 2
+
+
+def test_results_without_a_journal_are_moved_aside(tmp_path, few):
+    (tmp_path / "table.csv").write_text("mine")
+    said = []
+    assert len(Journal(tmp_path / "journal", few, None, said.append, ["table.csv"])) == 0
+    [moved] = (tmp_path / "earlier").glob("*/table.csv")
+    assert said == [f"what an earlier run had finished is now in {moved.parent}, and is not used: there is no journal"]
 
 
 def test_the_journal_of_another_numpy_is_moved_aside_and_said(tmp_path, few, monkeypatch):

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -270,6 +272,35 @@ def test_a_complete_sweep_is_another_one_after_a_neighbour_of_a_file_has_changed
     (tmp_path / "near.py").write_text("x = 2\n")
     other = python(*command)
     assert other.returncode == 2 and "holds another sweep (the file near.py is" in other.stderr
+
+
+def test_a_complete_sweep_is_drawn_again_from_any_folder_and_moved_aside_where_numbers_may_be_others(
+    toml, tmp_path, python, dataset
+):
+    toml.write_text('scheme = "my.py:mine"\nwidth = [4, 5]\nimages = 100\nepochs = 1')
+    out, common = tmp_path / "out", ["--out", tmp_path / "out", "--dataset", dataset.name]
+    done = python("scripts/sweep.py", os.path.relpath(toml, ROOT), *common)
+    assert done.returncode == 0, done.stderr
+    journal, table = (out / "sweep.journal").read_bytes(), (out / "sweep.csv").read_bytes()
+    (tmp_path / "my.py").rename(tmp_path / "kept.py")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "kept.py").rename(tmp_path / "elsewhere/my.py")
+    moved = toml.rename(tmp_path / "elsewhere/grid.toml")
+    assert python("scripts/sweep.py", moved, *common).returncode == 0
+    assert (out / "sweep.journal").read_bytes() == journal  # nothing was trained
+    assert not (out / "earlier").exists()
+
+    header, units = journal.split(b"\n", 1)
+    content = json.loads(header[9:])
+    content[2]["kernels"] = "another"
+    text = json.dumps(content).encode()
+    (out / "sweep.journal").write_bytes(b"%08x %s\n" % (zlib.crc32(text), text) + units)
+    again = python("scripts/sweep.py", moved, *common)
+    assert again.returncode == 0 and "is not used: kernels another, now" in again.stderr
+    [aside] = (out / "earlier").iterdir()
+    names = ["map-width-scheme.png", "report.html", "sweep.csv", "sweep.journal", "sweep.json"]
+    assert sorted(path.name for path in aside.iterdir()) == names
+    assert (aside / "sweep.csv").read_bytes() == table == (out / "sweep.csv").read_bytes()
 
 
 def test_a_large_grid_is_counted_and_asks(toml, python, dataset):

@@ -29,6 +29,7 @@ from scratchnet.lab import parts
 from scratchnet.lab.experiment import ALIASES, INITIALIZATIONS
 
 MOST_IN_A_RANGE = 1_000_000
+DEEPEST = 10_000  # hidden layers
 ALL = "all"  # images: those that the dataset has
 
 
@@ -42,6 +43,12 @@ class GridError(parts.PartError):
 def _whole(least: int, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
         raise GridError(f"expected an integer ≥ {least}, got {_shown(value)}")
+    return value
+
+
+def _depth(value: Any) -> int:
+    if _whole(0, value) > DEEPEST:
+        raise GridError(f"expected an integer of at most {DEEPEST:,}, got {_shown(value)}")
     return value
 
 
@@ -99,7 +106,7 @@ AXES: dict[str, Axis] = {
     "normalization": _names("none", NONE | parts.NORMALIZATIONS, "normalization"),
     "network": _names("mlp", parts.NETWORKS, "network"),
     "width": Axis(100, partial(_whole, 1)),
-    "depth": Axis(2, partial(_whole, 0)),
+    "depth": Axis(2, _depth),
     "dropout": Axis(0.2, _probability),
     "optimizer": _names("adam", parts.OPTIMIZERS, "optimizer"),
     "learning_rate": Axis(0.001, _positive),

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -35,21 +36,32 @@ class Journal:
     """The units that a run on `dataset` has finished, in the file `path`, which is made when the first is recorded.
 
     `run` says what the run is: anything that `keys.described` describes. If the file is of another run, or was made
-    where the same work may give other bits, such as with another NumPy, then it is moved to a folder `earlier/DATE`,
-    `say` is told so, and the run begins anew. Raises OSError where the file cannot be read or written.
+    where the same work may give other bits, such as with another NumPy, then it is moved to a folder `earlier/DATE`
+    with the `results` beside it, which are names of files. If such a folder has the file of this run, it comes back.
+    `say` is told of both. Raises OSError where the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, dataset: Dataset, run: Any = None, say: Callable[[str], Any] = print) -> None:
+    def __init__(
+        self,
+        path: Path,
+        dataset: Dataset,
+        run: Any = None,
+        say: Callable[[str], Any] = print,
+        results: Sequence[str] = (),
+    ) -> None:
         self._file: Any = None
         self.path, self.data = path, dataset.sha256
         self.header = [described(run), self.data, environment()]
         self._places: dict[str, tuple[int, int]] = {}  # key → where its line starts, and how long it is
         self._synced = 0.0
         self._headed = False  # whether what is added to the file stands below the header of this run
-        if path.exists():
-            reason = self._read()
-            if reason and (aside := set_aside(path.parent, [path.name])):
-                say(f"what an earlier run had finished is now in {aside}, and is not used: {reason}")
+        reason = self._read() if path.exists() else f"there is no {path.name}"
+        if not reason:
+            return
+        if aside := set_aside(path.parent, [path.name, *results]):
+            say(f"what an earlier run had finished is now in {aside}, and is not used: {reason}")
+        if place := self._bring_back():
+            say(f"what an earlier start of this run had finished was in {place}, and is used")
 
     # --- units ---
 
@@ -151,6 +163,21 @@ class Journal:
         if end and torn:
             self._open().truncate(end - torn)
         return ""
+
+    def _bring_back(self) -> Path | None:
+        """Move the latest file of this run back from `earlier`, where another run has put it. Returns its folder."""
+        places = self.path.parent.glob(f"earlier/*/{self.path.name}")
+        for path in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
+            header = None
+            with suppress(OSError), open(path, "rb") as file:
+                _, header = _last(file.readline())
+            if not self._differs(header):
+                shutil.move(path, self.path)  # `earlier` may be a link to another disk
+                self._read()
+                with suppress(OSError):
+                    path.parent.rmdir()
+                return path.parent
+        return None
 
     def _differs(self, header: Any) -> str:
         if not (isinstance(header, list) and len(header) == 3 and isinstance(header[2], Mapping)):

@@ -226,8 +226,8 @@ def sweep(
     todo, networks = units(grid, cells, dataset), len(cells) * len(grid.seeds)
     total = sum(unit.steps for unit in todo)
     results = np.full((len(cells), len(grid.seeds), len(FIELDS)), np.nan)
-    work = partial(train_cells, folder=str(grid.folder))
-    earlier = 0 if journal is None else sum(unit.steps for unit in todo if journal.has(work, unit.spec))
+    here = partial(train_cells, folder=str(grid.folder))
+    earlier = 0 if journal is None else sum(unit.steps for unit in todo if journal.has(train_cells, unit.spec))
     with shielding_children():  # tqdm may start the resource tracker
         title = f"training {networks:,} networks"
         bar = tqdm(total=total, initial=earlier, desc=title, unit="step", unit_scale=True, disable=None)
@@ -236,9 +236,11 @@ def sweep(
     with bar:
         try:
             if journal is None:
-                trained = execute(work, specs, dataset, bar.update)
-            else:
-                trained = recorded(execute, journal, work, specs, dataset, bar.update)
+                trained = execute(here, specs, dataset, bar.update)
+            else:  # by a key without the folder: the spec has the content of every file
+                trained = recorded(
+                    lambda _, *rest: execute(here, *rest), journal, train_cells, specs, dataset, bar.update
+                )
             with closing(trained):
                 for i, found in trained:
                     results[todo[i].cells, todo[i].seeds] = np.array(found, dtype=np.float64)
