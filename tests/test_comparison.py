@@ -150,6 +150,25 @@ def test_compare_works_from_anywhere_with_the_same_numbers(start, digests, argum
     assert "Traceback" not in err
 
 
+LATE = """
+scale = 1
+def scaled(shape, *, rng): return scale * init.he_normal(shape, rng=rng)
+def indirect(shape, *, rng): return scaled(shape, rng=rng)
+if __name__ == "__main__":
+    scale = 2
+    digest(scaled)
+    digest(indirect)
+"""
+
+
+def test_a_scheme_that_reads_what_only_the_main_guard_sets_is_trained_in_this_process(start, digests):
+    printed, err = start(["late.py"], SESSION + LATE)
+    assert printed == [digests[1]] * 2
+    assert [line.partition("without workers: ")[2] for line in err.splitlines() if line] == [
+        f"{name} reads scale, which no worker sets that imports the script" for name in ("scaled", "indirect")
+    ]
+
+
 def accuracy(dataset):
     return compare(ARMS[:1], dataset, SETTINGS, seeds=[0])[0].validation_accuracy
 

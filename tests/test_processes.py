@@ -160,15 +160,24 @@ def test_large_results_arrive(few):
 
 
 def nonsense(spec, images, labels, tick):
-    return {"a lambda": lambda: 0, "an exit": None}[spec] or sys.exit(3)
+    if isinstance(spec, str):
+        return lambda: spec
+    raise spec
 
 
 @pytest.mark.parametrize(
-    ("spec", "message"), [("a lambda", "nonsense.<locals>.<lambda>"), ("an exit", "SystemExit: 3")]
+    ("spec", "message"),
+    [
+        ("a lambda", "nonsense.<locals>.<lambda>"),
+        (SystemExit(3), r"SystemExit: 3 \(test_processes.py"),
+        (KeyboardInterrupt(), r"KeyboardInterrupt \(test_processes.py"),
+        (GeneratorExit(), r"GeneratorExit \(test_processes.py"),
+    ],
 )
-def test_what_cannot_be_sent_back_and_what_raises_has_failed(few, spec, message):
+def test_what_cannot_be_sent_back_and_what_raises_has_failed(few, capfd, spec, message):
     with pytest.raises(Failed, match=message):
         results(nonsense, [spec], few, jobs=1)
+    assert capfd.readouterr().err == ""
 
 
 def always_fatal(spec, images, labels, tick):

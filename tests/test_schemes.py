@@ -356,10 +356,11 @@ def one(shape, *, rng, fan_in=None):
         (one, r"the scheme one returned an array of shape \(\)"),
         (partial(one, fan_in=3), r"the scheme one returned an array of shape \(\)"),
         (lambda shape, *, rng: np.ones(shape[::-1]), r"the scheme <lambda> returned an array of shape \(256, 784\)"),
+        (lambda shape, *, rng: np.ones(shape, complex), r"returned a complex array of shape \(784, 256\)"),
     ],
-    ids=["row", "scalar", "partial", "transpose"],
+    ids=["row", "scalar", "partial", "transpose", "complex"],
 )
-def test_linear_refuses_weights_of_another_shape(scheme, match, rng):
+def test_linear_refuses_weights_of_another_shape_and_complex_ones(scheme, match, rng):
     network = mlp([784, 256])
     with pytest.raises(ValueError, match=match + r", expected \(784, 256\)$"):
         network.apply(init.linear(scheme, rng=rng))

@@ -28,7 +28,7 @@ ROOMS = {
     "lab": (
         [
             *("parts", "outputs", "symmetry", "recording", "checks", "experiment", "rehearsal"),
-            *("work", "keys", "journal"),
+            *("work", "script", "keys", "journal"),
             *("packing", "processes", "executors", "comparison", "rates"),
             *("intervals", "maps", "expectations", "verdicts", "diagnostics", "trajectory", "study"),
             *("grid", "sweep", "cluster"),

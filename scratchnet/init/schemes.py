@@ -387,10 +387,11 @@ def linear(scheme: Scheme, *, rng: np.random.Generator, bias: Scheme | None = No
 
 
 def _draw(scheme: Scheme, shape: Shape, **settings: Any) -> np.ndarray:
-    """`scheme(shape, ...)`, checked: NumPy would broadcast an array of another shape without a word."""
+    """`scheme(shape, ...)`, checked: NumPy would broadcast another shape, or drop imaginary parts, without a word."""
     drawn = scheme(shape, **settings)
-    if np.shape(drawn) != shape:
-        raise ValueError(f"the scheme {_name(scheme)} returned an array of shape {np.shape(drawn)}, expected {shape}")
+    if np.shape(drawn) != shape or np.iscomplexobj(drawn):
+        kind = "a complex array" if np.iscomplexobj(drawn) else "an array"
+        raise ValueError(f"the scheme {_name(scheme)} returned {kind} of shape {np.shape(drawn)}, expected {shape}")
     return drawn
 
 

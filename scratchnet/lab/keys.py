@@ -19,6 +19,7 @@ import numpy as np
 
 import scratchnet
 from scratchnet.lab.parts import FromFile, file_digest
+from scratchnet.lab.script import script
 
 PACKAGE = Path(scratchnet.__file__).parent
 
@@ -68,6 +69,8 @@ def _named(x: Any) -> list[str]:
     """A function or class by its module and name, with a digest of the file that it is in."""
     if "<" in x.__qualname__:
         raise Indescribable(f"{x.__qualname__.rpartition('.')[2]} is a lambda or a local function")
+    if x.__module__ == "__main__" and (late := script().late.get(x.__qualname__)):
+        raise Indescribable(f"{x.__qualname__} reads {late}, which the file alone does not tell")
     return [x.__module__, x.__qualname__, _source(x.__module__)]
 
 

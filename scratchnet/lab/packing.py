@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import io
-import os
 import pickle
-import sys
 import types
-from pathlib import Path
 from typing import Any
 
 from scratchnet.lab.parts import told
+from scratchnet.lab.script import script
 from scratchnet.lab.work import CannotSend
 
 
@@ -35,22 +31,10 @@ class _Packer(pickle.Pickler):
         if isinstance(obj, (type, types.FunctionType)):
             if "<" in obj.__qualname__:
                 raise CannotSend(f"{obj.__qualname__.rpartition('.')[2]} is a lambda or a local function")
-            if obj.__module__ == "__main__" and obj.__qualname__ not in _importable_names():
-                raise CannotSend(f"{obj.__qualname__} is defined in __main__")
+            if obj.__module__ == "__main__":
+                name, known = obj.__qualname__, script()
+                if not known.guarded or name not in known.late:
+                    raise CannotSend(f"{name} is defined in __main__")
+                if late := known.late[name]:
+                    raise CannotSend(f"{name} reads {late}, which no worker sets that imports the script")
         return NotImplemented
-
-
-def _importable_names() -> set[str]:
-    """The functions and classes of a script that worker processes may import: one with a main guard, in a file."""
-    path = getattr(sys.modules["__main__"], "__file__", None) or ""
-    try:
-        return _names_in(path, os.stat(path).st_mtime_ns)
-    except (OSError, SyntaxError, ValueError):
-        return set()
-
-
-@functools.cache
-def _names_in(path: str, changed: int) -> set[str]:
-    body = ast.parse(Path(path).read_bytes()).body
-    guarded = any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in body)
-    return {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))} if guarded else set()

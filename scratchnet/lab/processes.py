@@ -361,6 +361,8 @@ def _answer(payload: bytes, images: np.ndarray, labels: np.ndarray, tick: Tick) 
         return "done", attempt(work, spec, images, labels, tick)
     except Failed as error:
         return "failed", str(error)
+    except BaseException as error:  # no Ctrl-C, which does not reach a worker: the work has raised it
+        return "failed", told(error)
 
 
 def end_with_parent() -> None:
