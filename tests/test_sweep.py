@@ -112,7 +112,7 @@ def test_a_file_that_changes_meanwhile_is_refused(dataset, tmp_path):
         sweeping.train_cells(unit.spec, dataset.images, dataset.labels, lambda n: None, str(tmp_path))
 
 
-def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset, tmp_path, monkeypatch):
+def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset, tmp_path):
     (tmp_path / "my.py").write_text("import near\ndef mine(shape, *, rng): return near.x * rng.normal(size=shape)\n")
     (tmp_path / "near.py").write_text("x = 1\n")
     (tmp_path / "g.toml").write_text('scheme = "my.py:mine"\nwidth = 4\nimages = 100\nepochs = 1')
@@ -122,8 +122,6 @@ def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset
     def trained():
         return sweeping.train_cells(unit.spec, dataset.images, dataset.labels, lambda n: None, str(tmp_path))
 
-    (tmp_path / "part.py").write_bytes((tmp_path / "my.py").read_bytes())  # as a worker on another machine is given
-    monkeypatch.setitem(sweeping.COPIES, unit.spec["files"]["my.py"]["my.py"], str(tmp_path / "part.py"))
     assert len(trained()) == 1
     (tmp_path / "near.py").write_text("x = 2\n")
     with pytest.raises(ValueError, match=r"near\.py has changed, or is gone"):
@@ -131,9 +129,37 @@ def test_a_neighbour_of_a_file_that_changes_or_goes_meanwhile_is_refused(dataset
     (tmp_path / "near.py").unlink()
     with pytest.raises(ValueError, match=r"near\.py has changed, or is gone"):
         trained()
-    (tmp_path / "my.py").unlink()
-    with pytest.raises(ValueError, match=r"my\.py imports near\.py, which no other machine has: put both into"):
-        trained()
+
+
+def test_a_worker_that_has_none_of_the_files_uses_the_copies_that_it_was_given(dataset, tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    (here / "own/more").mkdir(parents=True)
+    (here / "own/my.py").write_text(
+        "import near\nfrom more import far\ndef mine(shape, *, rng): return near.x * far.y * rng.normal(size=shape)\n"
+    )
+    (here / "own/near.py").write_text("x = 0.5\n")
+    (here / "own/more/__init__.py").write_text("")
+    (here / "own/more/far.py").write_text("y = 0.1\n")
+    (here / "g.toml").write_text('scheme = "own/my.py:mine"\nwidth = 4\nimages = 100\nepochs = 1')
+    made = read(here / "g.toml")
+    [unit] = units(made, list(made.cells()), dataset)
+
+    def trained(folder):
+        return sweeping.train_cells(unit.spec, dataset.images, dataset.labels, lambda n: None, str(folder))
+
+    expected = trained(here)
+    with pytest.raises(ValueError, match=r"own/my\.py has changed, or is gone"):
+        trained(there)
+    given = {digest: here / name for name, digest in made.files().items()}
+    assert len(given) == 4
+    there.mkdir()
+    for digest, path in given.items():
+        path.rename(there / digest)
+        monkeypatch.setitem(sweeping.COPIES, digest, str(there / digest))
+    assert trained(there / "other") == expected == trained(here)
+    monkeypatch.delitem(sweeping.COPIES, digest)
+    with pytest.raises(ValueError, match=r"own/my\.py has changed, or is gone"):
+        trained(there)
 
 
 # --- what it says ---------------------------------------------------------------------------------------------

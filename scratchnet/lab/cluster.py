@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import tempfile
 import time
 import uuid
 import warnings
@@ -95,8 +94,8 @@ class Given(WorkerPlugin):
             different.append("BLAS threads 1, now several")
         images = self.images if self.images.dtype == np.float32 else self.images.astype(np.float32) / 255
         _given[self.name] = images, self.labels, "; ".join(different)
-        for digest, content in self.files.items():
-            path = Path(tempfile.mkdtemp(prefix="scratchnet-")) / "part.py"
+        for digest, content in self.files.items():  # into a folder that Dask removes when the worker ends
+            path = Path(worker.local_directory) / f"scratchnet-{digest}"
             path.write_bytes(content)
             sweep.COPIES[digest] = str(path)
 

@@ -7,7 +7,10 @@ depend on what trains together, nor where.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -18,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchnet.data import Dataset
+from scratchnet.files import replacing
 from scratchnet.lab import parts
 from scratchnet.lab.comparison import Unfinished
 from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Settings, named, stream, train_stack
 from scratchnet.lab.grid import ALL, AXES, CELL, Cell, Grid, GridError, absolute, file_of, own_digests
 from scratchnet.lab.journal import Execute, Journal, recorded
-from scratchnet.lab.parts import file_digest
 from scratchnet.lab.processes import shielding_children
 from scratchnet.lab.rehearsal import rehearse
 from scratchnet.lab.work import Failed, Tick, WorkerDied
@@ -43,7 +46,7 @@ NETWORKS_IN_A_STACK, PARAMETERS_IN_A_STACK = 16, 1_000_000
 # Parts that may not go together: an edge of chaos needs an activation that has one.
 TOGETHER = ("scheme", "activation", "normalization", "network")
 
-# SHA-256 → the path of a copy of that file, for a worker on another machine.
+# SHA-256 → the path of a copy of that file, where a worker on another machine was given one.
 COPIES: dict[str, str] = {}
 
 
@@ -109,16 +112,26 @@ def _located(text: str, files: Mapping[str, Mapping[str, str]], folder: str) -> 
     if not file:
         return text
     path, then = absolute(file, Path(folder)), files[file]
-    now = own_digests(file, Path(folder)) if path.is_file() else {}
-    if now == then:
-        return str(path) + text[len(file) :]
-    copy = COPIES.get(then[file])
-    if copy and not now and len(then) > 1:
-        raise parts.PartError(f"{file} imports {list(then)[1]}, which no other machine has: put both into one file")
-    if copy and len(then) == 1 and Path(copy).is_file() and file_digest(copy) == then[file]:
-        return copy + text[len(file) :]
-    changed = next(name for name in [*then, *now] if now.get(name) != then.get(name))
-    raise parts.PartError(f"{changed} has changed, or is gone: all runs of a sweep need the same file")
+    now: Mapping[str, str] = own_digests(file, Path(folder)) if path.is_file() else {}
+    if not now and all(digest in COPIES for digest in then.values()):
+        path, now = _assembled(file, then), then
+    if now != then:
+        changed = next(name for name in [*then, *now] if now.get(name) != then.get(name))
+        raise parts.PartError(f"{changed} has changed, or is gone: all runs of a sweep need the same file")
+    return str(path) + text[len(file) :]
+
+
+def _assembled(file: str, digests: Mapping[str, str]) -> Path:
+    """The path of `file` in a folder of its own, with what it imports beside it as where it came from."""
+    name = hashlib.sha256(repr(digests).encode()).hexdigest()
+    folder = Path(COPIES[digests[file]]).parent / f"scratchnet-{name}"
+    for name, digest in digests.items():
+        path = folder / os.path.relpath(name, os.path.dirname(file))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with replacing(path) as temporary:
+                shutil.copyfile(COPIES[digest], temporary)
+    return folder / os.path.basename(file)
 
 
 # --- the grid as units ----------------------------------------------------------------------------------------
