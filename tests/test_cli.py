@@ -53,9 +53,8 @@ def small_run(tmp_path, dataset):
 
 
 @needs_bash
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_a_character_that_the_encoding_lacks_is_printed_as_a_question_mark(small_run, encoding):
-    done, files = small_run("", encoding=encoding)
+def test_a_character_that_the_encoding_lacks_is_printed_as_a_question_mark(small_run):
+    done, files = small_run("", encoding="ascii")
     assert (done.returncode, done.stderr, files) == (0, "", FILES)
     assert "== Uniform baseline ==" in done.stdout
     assert "\n  ? " in done.stdout  # an arrow
@@ -63,26 +62,22 @@ def test_a_character_that_the_encoding_lacks_is_printed_as_a_question_mark(small
 
 @needs_bash
 @needs_full
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-def test_a_full_standard_output_is_exit_code_1_and_the_results_are_in_their_files(small_run, unbuffered):
-    done, files = small_run("> /dev/full", PYTHONUNBUFFERED=unbuffered)
+def test_a_full_standard_output_is_exit_code_1_and_the_results_are_in_their_files(small_run):
+    done, files = small_run("> /dev/full", PYTHONUNBUFFERED="1")  # without it: `--list` below
     assert (done.returncode, done.stderr, files) == (1, FULL, FILES)
 
 
 @needs_bash
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
-def test_closed_streams_change_nothing_else(small_run, redirection):
-    done, files = small_run(redirection)
-    assert (done.returncode, done.stderr, files) == (0, "", FILES)
-    assert ("== Uniform baseline ==" in done.stdout) == (">&-" not in redirection.replace("2>&-", ""))
+def test_closed_streams_change_nothing_else(small_run):
+    done, files = small_run("<&- >&- 2>&-")  # each alone: `--list` below
+    assert (done.returncode, done.stdout, done.stderr, files) == (0, "", "", FILES)
 
 
 @needs_bash
-@pytest.mark.parametrize("reader", ["head -1", "true"])
-def test_a_reader_who_has_seen_enough_is_no_reason_to_complain(small_run, reader):
-    done, files = small_run(f"| {reader}")
+def test_a_reader_who_has_seen_enough_is_no_reason_to_complain(small_run):
+    done, files = small_run("| head -1")
     assert (done.returncode, done.stderr, files) == (0, "", FILES)
-    assert len(done.stdout.splitlines()) == (1 if reader == "head -1" else 0)
+    assert len(done.stdout.splitlines()) == 1
 
 
 REDIRECTIONS = ["", ">&-", "2>&-", "<&-", "<&- >&- 2>&-", "| head -1", "| true", "2> /dev/full", "> /dev/full"]

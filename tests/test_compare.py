@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -349,8 +350,17 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
-def test_wrong_usage_is_one_sentence_and_exit_code_2(python, tmp_path, arguments, message):
-    assert_refused(python(SCRIPT, *arguments, "--out", tmp_path / "out"), tmp_path / "out", message)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, message):
+    """In this process, since there are many; the next test starts one each."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # cli has one of its own
+    import compare
+
+    monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        compare.arguments()
+    said = capsys.readouterr()
+    assert_refused(SimpleNamespace(returncode=ended.value.code, stdout=said.out, stderr=said.err), tmp_path, message)
 
 
 BROKEN = [
@@ -487,11 +497,11 @@ class Marked(Started):
         return sum(int(pid) != self.process.pid for pid in self.marks.read_text().split())
 
 
-STOPPED = [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped by SIGTERM"), ("SIGHUP", 129, "stopped by SIGHUP")]
+STOPPED = [("SIGINT", 130, "interrupted"), ("SIGHUP", 129, "stopped by SIGHUP")]  # SIGTERM is among KILLED, below
 
 
 @needs_groups
-@pytest.mark.parametrize(("name", "exit_code", "message"), STOPPED, ids=["Ctrl-C", "timeout", "terminal closed"])
+@pytest.mark.parametrize(("name", "exit_code", "message"), STOPPED, ids=["Ctrl-C", "terminal closed"])
 def test_a_run_that_is_stopped_keeps_what_was_finished_and_says_so(tmp_path, dataset, own, name, exit_code, message):
     with Marked(tmp_path / "out", own, dataset, "--seeds", "2000", "--jobs", "1") as run:
         run.wait_until(lambda: run.seeds_begun() > 10)
@@ -547,7 +557,7 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path, dataset, own):
 
 # --- going on -------------------------------------------------------------------------------------------------
 
-INTERRUPTED = ("--arms", "he_normal,he_uniform", "--hidden", "20", "--quick", "--seeds", "12", "--jobs", "2")
+INTERRUPTED = ("--arms", "he_normal,he_uniform", "--hidden", "20", "--quick", "--seeds", "8", "--jobs", "2")
 
 
 @pytest.fixture(scope="module")
@@ -568,15 +578,15 @@ def finished(out):
 
 @needs_groups
 def test_a_run_that_was_killed_goes_on_and_finds_the_same_to_the_last_bit(tmp_path, dataset, undisturbed):
-    """At three moments, the last of them when it is nearly done."""
+    """At two moments, the last of them when it is nearly done."""
     arguments, out, kept = (*INTERRUPTED, "--dataset", dataset.name), tmp_path / "out", 0
-    for count, number in ((1, signal.SIGKILL), (5, signal.SIGINT), (9, signal.SIGKILL), (12, None)):
+    for count, number in ((1, signal.SIGINT), (5, signal.SIGKILL), (8, None)):
         with Started(out, *arguments) as run:
             if number is not None:
                 run.wait_until(lambda count=count: finished(out) >= count)
                 run.send(number)
             code, _, stderr = run.end()
-        said = f"scratchnet: going on: {2 * kept} of 24 networks were finished earlier"
+        said = f"scratchnet: going on: {2 * kept} of 16 networks were finished earlier"
         assert (said in stderr.splitlines()) == (kept > 0)
         kept = finished(out)
         assert kept >= count or number is None
@@ -635,10 +645,8 @@ def test_a_second_run_into_the_same_folder_is_told_who_owns_it(tmp_path, python,
 KILLED = [
     (0.0, "SIGKILL"),
     (0.1, "SIGKILL"),
-    (0.0, "SIGTERM"),
     (0.02, "SIGHUP"),
     (0.05, "SIGTERM"),
-    (0.2, "SIGHUP"),
 ]
 
 

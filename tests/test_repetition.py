@@ -155,7 +155,7 @@ def test_a_repeated_run_comes_out_the_same_bit_for_bit_and_leaves_the_first_as_i
 
 def test_what_cannot_be_repeated_is_one_sentence(python, tmp_path, dataset):
     out = tmp_path / "results.json"
-    arguments = ("uniform-baseline", *SMALL, "--dataset", "synthetic", "--out", tmp_path)
+    arguments = ("uniform-baseline", *SMALL, "--dataset", dataset.name, "--out", tmp_path)
     assert python(SCRIPT, *arguments).returncode == 0
     then = json.loads(out.read_text())
 

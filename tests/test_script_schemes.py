@@ -25,10 +25,13 @@ def test_it_shows_theory_and_sample_in_agreement_for_every_initialization(python
     assert done.stderr == ""
 
 
-def test_a_scheme_that_the_shape_does_not_allow_says_why(python, tmp_path, dataset):
+def test_a_scheme_that_the_shape_does_not_allow_says_why_and_an_earlier_run_is_set_aside(python, tmp_path, dataset):
+    (tmp_path / "schemes.txt").write_text("earlier")
     done = python(SCRIPT, "--shape", "10x20", "--dataset", dataset.name, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "not for this shape: sparse takes 15 links for each unit" in done.stdout
+    assert done.stderr.startswith("schemes.py: an earlier run's files are now in ")
+    assert [path.read_text() for path in tmp_path.glob("earlier/*/schemes.txt")] == ["earlier"]
 
 
 def test_schemes_that_draw_the_same_weights_share_a_row_of_the_figure(python):
@@ -61,12 +64,6 @@ def test_what_standard_output_cannot_take_is_in_the_files(tmp_path, dataset):
     assert done.returncode == 1
     assert done.stderr.startswith("schemes.py: standard output cannot be written")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["schemes.png", "schemes.txt"]
-
-
-def test_an_earlier_run_is_set_aside(python, tmp_path, dataset):
-    for _ in range(2):
-        done = python(SCRIPT, "--shape", "20x30", "--dataset", dataset.name, "--out", tmp_path)
-    assert done.stderr.startswith("schemes.py: an earlier run's files are now in ")
 
 
 @pytest.mark.parametrize("shape", ["784", "0x3", "ax3", "1x5", "100000x100000"])

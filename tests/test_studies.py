@@ -158,20 +158,13 @@ def test_study_py_writes_a_figure_numbers_and_a_page(python, dataset, tmp_path):
     assert (found["quick"], found["outcome"], found["dataset"]["name"]) == (True, "held", dataset.name)
 
 
-def test_a_damaged_file_of_another_study_is_named_and_left_out(python, dataset, tmp_path):
+def test_pages_of_others_are_set_aside_its_own_is_written_anew_and_damaged_numbers_are_left_out(
+    python, dataset, tmp_path
+):
+    """compare.py writes a report.html too, and into the same folder if nobody says another one."""
     damaged = dict(zip(["isometry", "skipinit", "he_depth"], ["{}", "", "null"], strict=True))
     for name, text in damaged.items():
         (tmp_path / f"{name}.json").write_text(text)
-    done = python("scripts/study.py", "born-dead", "--quick", "--dataset", dataset.name, "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    for name, text in damaged.items():
-        assert f"{name}.json is not as study.py writes it: it is left out" in done.stderr
-        assert (tmp_path / f"{name}.json").read_text() == text
-    assert (tmp_path / "README.md").read_text("utf-8").count(".md) |") == 1
-
-
-def test_pages_of_others_are_set_aside_and_its_own_is_written_anew(python, dataset, tmp_path):
-    """compare.py writes a report.html too, and into the same folder if nobody says another one."""
     others = {"report.html": "<title>Initial weights</title>", "README.md": "# My own\n"}
     for name, text in others.items():
         (tmp_path / name).write_text(text, "utf-8")
@@ -180,6 +173,10 @@ def test_pages_of_others_are_set_aside_and_its_own_is_written_anew(python, datas
         assert done.returncode == 0, done.stderr
         assert "study.py: an earlier run's files are now in " in done.stderr
         assert "Are deep, narrow ReLU networks born dead?" in (tmp_path / "report.html").read_text("utf-8")
+        assert (tmp_path / "README.md").read_text("utf-8").count(".md) |") == 1
+        for name, text in damaged.items():
+            assert f"{name}.json is not as study.py writes it: it is left out" in done.stderr
+            assert (tmp_path / f"{name}.json").read_text() == text
     [first] = [path.parent for path in tmp_path.glob("earlier/*/report.html")]
     assert {path.name: path.read_text("utf-8") for path in first.iterdir()} == others
     [second] = [path.parent for path in tmp_path.glob("earlier/*/born_dead.json")]

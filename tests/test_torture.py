@@ -123,3 +123,14 @@ def test_every_torment_is_tried_and_the_kills_are_spread_evenly(python):
     assert torture.jobs(args, some) == []
     done = python("scripts/torture.py", "--only", "flood")
     assert (done.returncode, "there is no 'flood'; there are kill, twice," in done.stderr) == (2, True)
+
+
+def test_ctrl_c_while_python_starts_is_no_fault_of_a_script():
+    start = (
+        "Fatal Python error: init_import_site: Failed to import the site module\nTraceback (most recent call last):\n"
+    )
+    frame = '  File "/x/site-packages/finder.py", line 5, in <module>\n'
+    assert judge.unborn(f"{start}{frame}KeyboardInterrupt\n")
+    assert not judge.traceback(f"{start}{frame}KeyboardInterrupt\n")
+    for text in (f"{start}{frame}KeyError\n", f"Traceback (most recent call last):\n{frame}KeyboardInterrupt\n"):
+        assert not judge.unborn(text) and judge.traceback(text)

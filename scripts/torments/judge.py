@@ -36,7 +36,7 @@ def earlier(victim: Victim, undisturbed: Undisturbed, folder: Path) -> dict[str,
 
 def after_torment(run: Run, had: dict[str, str], codes: set[int]) -> Iterator[str]:
     """What is wrong after the end of a tormented run, which may have any of the exit codes."""
-    if run.process.returncode not in codes:
+    if run.process.returncode not in codes and not unborn(run.stderr.read_text(errors="replace")):
         yield f"exit code {run.process.returncode}, expected one of {sorted(codes)}"
     yield from _at_any_time(run, had)
 
@@ -88,4 +88,9 @@ def traceback(text: str) -> bool:
 
     Ctrl-C before the first line of a script, while Python itself starts, is nothing that a script can do about.
     """
-    return "Traceback" in text and (str(ROOT) in text or "site-packages" in text)
+    return "Traceback" in text and (str(ROOT) in text or "site-packages" in text) and not unborn(text)
+
+
+def unborn(text: str) -> bool:
+    """Whether Python says that Ctrl-C came while it looked for packages, before it had looked at any script."""
+    return text.startswith("Fatal Python error: init_import_site") and text.endswith("KeyboardInterrupt\n")
