@@ -28,7 +28,7 @@ width = 16
 depth = "1-8"
 images = 500
 epochs = 10
-seed = "0-9"
+seed = "0-5"
 """
 MINE = "def mine(shape, *, rng):\n    return rng.normal(size=shape) / 28\n"
 
