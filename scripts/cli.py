@@ -312,8 +312,9 @@ def run(main: Callable[[], int]) -> None:
     except OSError:
         complain("the current folder has been deleted: change to another one, and start again")
         sys.exit(1)
+    came: list[tuple[float, BaseException]] = []
     try:
-        with _signals_as_ctrl_c(), _held:
+        with _signals_as_ctrl_c(came), _held:
             try:
                 code = main()
             except SystemExit as exit:  # argparse: --help or wrong usage
@@ -327,9 +328,15 @@ def run(main: Callable[[], int]) -> None:
     except parts.PartError as error:  # what was given on the command line does not work
         complain(error)
         code = 2
-    except EXPECTED as error:
-        complain(_explained(error))
-        code = 1
+    except Exception as error:
+        if came and time.monotonic() - came[-1][0] < 1:  # matplotlib's C code has made an error of its own of it
+            complain(str(came[-1][1]) or "interrupted")
+            code = exit_code(came[-1][1])
+        elif isinstance(error, EXPECTED):
+            complain(_explained(error))
+            code = 1
+        else:
+            raise
     if refused := streams.refused():
         complain(f"standard output cannot be written ({refused.strerror})")
         code = code or 1
@@ -349,24 +356,28 @@ def exit_code(stopped: BaseException | None) -> int:
 
 
 @contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
+def _signals_as_ctrl_c(came: list[tuple[float, BaseException]]) -> Iterator[None]:
     """SIGTERM and SIGHUP end a script as Ctrl-C does, where nobody has asked to ignore them (nohup).
 
     A second one within SAVING seconds is ignored: a terminal that is closed sends SIGHUP twice, and systemd SIGTERM and
-    SIGHUP.
+    SIGHUP. What is raised is added to `came`, with its time.
     """
     last = -math.inf
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal last
-        if time.monotonic() - last > SAVING:
-            last = time.monotonic()
-            raise Stopped(number)
+        raised: BaseException = KeyboardInterrupt()
+        if number != signal.SIGINT:
+            if time.monotonic() - last <= SAVING:
+                return
+            last, raised = time.monotonic(), Stopped(number)
+        came.append((time.monotonic(), raised))
+        raise raised
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     kept = {}
     for number in [getattr(signal, name) for name in names]:
-        if signal.getsignal(number) is signal.SIG_DFL:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             kept[number] = signal.signal(number, stop)
     try:
         yield

@@ -261,6 +261,31 @@ def test_a_second_ctrl_c_does(script):
     assert (code, stdout, stderr) == (130, "", "script.py: interrupted\n")
 
 
+SWALLOWED = """
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(WAIT)
+    raise ValueError("Invalid affine transformation matrix") from None
+"""
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    ("name", "code", "message"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped by SIGTERM")]
+)
+def test_an_error_that_matplotlib_makes_of_ctrl_c_is_told_as_ctrl_c(script, name, code, message):
+    done = signalled(script(SWALLOWED.replace("WAIT", "0")), [getattr(signal, name)])
+    assert done == (code, "", f"script.py: {message}\n")
+
+
+@needs_signals
+def test_an_error_long_after_ctrl_c_is_told_as_it_is(script):
+    done = signalled(script(SWALLOWED.replace("WAIT", "1.1")), [signal.SIGINT])
+    assert done == (1, "", "script.py: Invalid affine transformation matrix\n")
+
+
 FAREWELL = """
 class Late:
     def __del__(self):
