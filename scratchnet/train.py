@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchnet.backend import Array, like, to_host
+from scratchnet.layers import parameters
 from scratchnet.loss import CrossEntropy, check_labels
 from scratchnet.network import Network
 from scratchnet.optim import Optimizer
@@ -74,12 +75,16 @@ def fit(
 
     `frozen`, a mask that broadcasts to theta's shape, keeps parameters as they are: their gradient is set to 0 before
     each step. `on_step` is called after each step.
+
+    Raises ValueError where an image has no label, or a label no logit, and where no step would change the network: a
+    parameter that was replaced instead of filled, or an optimizer of another network.
     """
     if epochs < 0:
         raise ValueError(f"expected a number of epochs ≥ 0, got {epochs}")
+    _check_parameters(network, optimizer)
+    _check_labels(network, images, labels)
     if indices is None:
         indices = np.arange(len(images))
-    _check_labels(network, images, labels)
     frozen = None if frozen is None else like(frozen, network.theta)
     history: list[np.ndarray] = []
     with np.errstate(all="ignore"):
@@ -119,6 +124,18 @@ def evaluate(
             total_loss = total_loss + to_host(loss.forward(Z, labels[rows])).astype(np.float64) * batch.shape[-1]
             total_correct = total_correct + to_host((Z.argmax(axis=-1) == labels[rows]).sum(axis=-1))
     return Evaluation(np.asarray(total_loss / n), np.asarray(total_correct / n))
+
+
+def _check_parameters(network: Network, optimizer: Optimizer) -> None:
+    """Raise ValueError where the optimizer's steps would not change what the network computes with."""
+    for name, A, _ in parameters(network):
+        if not np.may_share_memory(A, network.theta):
+            raise ValueError(f"{name} is a new array, which no optimizer changes: fill the old one in place, [...] = …")
+    if not np.may_share_memory(getattr(optimizer, "theta", network.theta), network.theta):
+        raise ValueError(
+            "the optimizer was made for another network, or before this one's parameters were replaced: make it with "
+            "this network's theta and grad"
+        )
 
 
 def _check_labels(network: Network, images: Array, labels: Array) -> None:

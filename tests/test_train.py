@@ -11,7 +11,7 @@ from scratchnet import init
 from scratchnet.lab import parts
 from scratchnet.layers import Dropout, Linear, Tanh, parameters
 from scratchnet.network import Network, mlp
-from scratchnet.optim import Adam
+from scratchnet.optim import SGD, Adam
 from scratchnet.train import batches, evaluate, fit
 
 SIZES = (784, 256, 128, 10)
@@ -304,12 +304,52 @@ def test_no_epoch_trains_nothing_and_a_negative_number_is_refused(dataset, epoch
 
 def test_a_run_that_overflows_goes_on_and_says_so_in_its_losses(dataset):
     network = lessons_network(np.float32)
-    network.theta *= 1e30
+    network.theta[...] *= 1e30
     assert not np.isfinite(evaluate(network, dataset.images[:200], dataset.labels[:200]).loss)
     adam = Adam(network.theta, network.grad)
     rng = np.random.default_rng(0)
     losses = fit(network, adam, dataset.images[:200], dataset.labels[:200], epochs=1, batch_size=100, rng=rng)
     assert not np.isfinite(losses).all()
+
+
+def small_fit(network, optimizer, dataset):
+    rng = np.random.default_rng(0)
+    return fit(network, optimizer, dataset.images[:20], dataset.labels[:20], epochs=1, batch_size=10, rng=rng)
+
+
+@pytest.mark.parametrize("name", ["W", "b"])
+def test_a_parameter_that_was_replaced_instead_of_filled_is_refused(dataset, name):
+    """The optimizer changes theta, of which the new array is no part: it would stay as it is."""
+    network = mlp([784, 5, 10])
+    adam = Adam(network.theta, network.grad)
+    setattr(network.layers[2], name, getattr(mlp([784, 5, 10]).layers[2], name))
+    with pytest.raises(ValueError, match=rf"^2\.{name} is a new array, .*: fill the old one in place, \[\.\.\.\] = …$"):
+        small_fit(network, adam, dataset)
+
+
+@pytest.mark.parametrize("optimizer", [Adam, SGD])
+def test_an_optimizer_of_another_network_is_refused(dataset, optimizer):
+    """As in a notebook, where the cell that makes the network was run again, and the next one was not."""
+    network = mlp([784, 10])
+    stale = optimizer(network.theta, network.grad, learning_rate=0.1)
+    with pytest.raises(ValueError, match="the optimizer was made for another network, or before this one's parameters"):
+        small_fit(mlp([784, 10]), stale, dataset)
+    network.replicate((2,))
+    with pytest.raises(ValueError, match="make it with this network's theta and grad"):
+        small_fit(network, stale, dataset)
+
+
+def test_an_optimizer_that_does_not_say_what_it_changes_may_train(dataset):
+    class Own:
+        def __init__(self, theta, grad):
+            self.pair = theta, grad
+
+        def step(self):
+            theta, grad = self.pair
+            theta -= 0.1 * grad
+
+    network = mlp([784, 10])
+    assert len(small_fit(network, Own(network.theta, network.grad), dataset)) == 2
 
 
 def test_labels_beyond_the_classes_are_refused_before_training(dataset):
