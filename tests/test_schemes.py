@@ -254,7 +254,9 @@ def test_jaxs_function_draws_from_the_same_distribution(name, theirs, rng):
 # --- truncation ---
 
 
-@pytest.mark.parametrize(("low", "high"), [(-2, 2), (-1, 3), (0.5, 1.5), (-0.1, 0.1), (-8, 8)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-2, 2), (-1, 3), (0.5, 1.5), (-0.1, 0.1), (-8, 8), (-1, np.inf), (-np.inf, 2), (-50, 50)]
+)
 def test_truncated_std_is_scipys(low, high):
     assert math.isclose(init.truncated_std(low, high), scipy.stats.truncnorm(low, high).std(), rel_tol=1e-6)
 

@@ -160,6 +160,7 @@ def truncated_std(low: float, high: float) -> float:
     >>> round(truncated_std(-2, 2), 8)
     0.87962566
     """
+    low, high = max(low, -40.0), min(high, 40.0)  # where φ is 0: an infinite bound would be ∞·0
     a, b, share = _density(low), _density(high), _kept(low, high)
     return math.sqrt(1 + (low * a - high * b) / share - ((a - b) / share) ** 2)
 
