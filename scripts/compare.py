@@ -237,9 +237,8 @@ def show(
         text += ["", textwrap.fill(said, 80), chosen_rates(choice, arms)]
         text += [textwrap.fill(sentence, 80) for sentence in ends(choice, arms)]
     if args.quick:
-        text.append(
-            f"After {settings.steps(len(dataset.images))} steps: an early lead may be gone after a whole training."
-        )
+        steps = settings.steps(len(dataset.images))
+        text.append(f"After {steps} step{'s' * (steps > 1)}: an early lead may be gone after a whole training.")
 
     with cli.saving("\n".join(text)):
         if aside := set_aside(args.out, OUTPUTS):

@@ -60,6 +60,11 @@ def test_a_diverged_run_is_a_result(dataset):
     assert 0 <= run.validation_accuracy <= 1
 
 
+def test_weights_that_float32_cannot_hold_diverge_without_a_warning(dataset):
+    [run] = train_stack([named("normal:std=1e300")], [0], dataset.images[:400], dataset.labels[:400], SETTINGS)
+    assert run.diverged
+
+
 def test_steps_counts_the_short_last_batch():
     assert Settings().steps(60_000) == 2 * 480
     assert Settings(epochs=1, batch_size=7).steps(10) == 2

@@ -193,6 +193,7 @@ def seen_rows(training: np.ndarray, seed: int) -> np.ndarray:
     return stream(seed, "seen").permutation(training)[:SEEN]
 
 
+@np.errstate(over="ignore")  # weights that float32 cannot hold are infinite: that run diverges, and says so
 def initialized(
     arm: Arm,
     seed: int,
