@@ -22,6 +22,7 @@ import errno
 import math
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -374,14 +375,29 @@ def _signals_as_ctrl_c(came: list[tuple[float, BaseException]]) -> Iterator[None
         came.append((time.monotonic(), raised))
         raise raised
 
+    def dropped(left: Any) -> None:
+        """Python drops what is raised in a destructor: then the signal comes once more, when that has ended."""
+        nonlocal last
+        if came and left.exc_value is came[-1][1]:
+            last = -math.inf
+            number = getattr(came[-1][1], "number", signal.SIGINT)
+            again = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, number])
+            again.daemon = True
+            again.start()
+        else:
+            sys.__unraisablehook__(left)
+
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     kept = {}
     for number in [getattr(signal, name) for name in names]:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             kept[number] = signal.signal(number, stop)
+    if hasattr(signal, "pthread_kill"):
+        sys.unraisablehook = dropped
     try:
         yield
     finally:
+        sys.unraisablehook = sys.__unraisablehook__
         for number, handler in kept.items():
             signal.signal(number, handler)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a Ctrl-C from now on interrupts only the

@@ -286,6 +286,25 @@ def test_an_error_long_after_ctrl_c_is_told_as_it_is(script):
     assert done == (1, "", "script.py: Invalid affine transformation matrix\n")
 
 
+IN_PASSING = """
+class Passing:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(0.5)
+
+Passing()
+time.sleep(60)"""
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    ("name", "code", "message"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped by SIGTERM")]
+)
+def test_ctrl_c_in_a_destructor_which_python_drops_comes_once_more(script, name, code, message):
+    done = signalled(script(IN_PASSING), [getattr(signal, name)])
+    assert done == (code, "", f"script.py: {message}\n")
+
+
 FAREWELL = """
 class Late:
     def __del__(self):

@@ -199,7 +199,8 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs, *given), daemon=True)
         self.process.start()
         theirs.close()
-        threading.Thread(target=self._listen, args=(said,), daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, args=(said,), daemon=True)
+        self.listener.start()
 
     def _listen(self, said: queue.SimpleQueue[tuple[_Worker, str, Any]]) -> None:
         try:
@@ -241,6 +242,8 @@ class _Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join(seconds)
+        self.payloads.put(None)
+        self.listener.join(seconds)  # at its end, Python may crash with a thread that is just about to finish
         code = self.process.exitcode or 0
         return self.how or (f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}")
 
