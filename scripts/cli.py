@@ -21,18 +21,16 @@ import argparse
 import errno
 import math
 import re
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import streams
+from signals import as_ctrl_c, exit_code
 
 from scratchnet.backend import DeviceError, resolve
 from scratchnet.data import DATASETS, Dataset
@@ -48,18 +46,6 @@ from scratchnet.lab.journal import Execute
 EXPECTED = (FashionMNISTUnavailable, DeviceError, OSError, MemoryError, ValueError)
 
 FULL = ("ENOSPC", "EDQUOT", "EFBIG")  # no room, or no more for this user or this file
-
-# Seconds after SIGTERM or SIGHUP in which another one is ignored, so that what is finished can be saved.
-SAVING = 5.0
-
-
-class Stopped(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM or SIGHUP: handled as Ctrl-C is."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-
 
 MOST = 10**9  # of anything that is counted: more is a slip of the finger, or does not fit into memory
 MOST_SEEDS = 100_000
@@ -315,7 +301,7 @@ def run(main: Callable[[], int]) -> None:
         sys.exit(1)
     came: list[tuple[float, BaseException]] = []
     try:
-        with _signals_as_ctrl_c(came), _held:
+        with as_ctrl_c(came), _held:
             try:
                 code = main()
             except SystemExit as exit:  # argparse: --help or wrong usage
@@ -349,56 +335,3 @@ def _explained(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename and errno.errorcode.get(error.errno or 0) in FULL:
         return f"{error.filename} cannot be written ({error.strerror}): free some disk space, and start again"
     return str(error) or type(error).__name__
-
-
-def exit_code(stopped: BaseException | None) -> int:
-    """128 + the signal's number, as shells have it: 130 for Ctrl-C."""
-    return 128 + (stopped.number if isinstance(stopped, Stopped) else int(signal.SIGINT))
-
-
-@contextmanager
-def _signals_as_ctrl_c(came: list[tuple[float, BaseException]]) -> Iterator[None]:
-    """SIGTERM and SIGHUP end a script as Ctrl-C does, where nobody has asked to ignore them (nohup).
-
-    A second one within SAVING seconds is ignored: a terminal that is closed sends SIGHUP twice, and systemd SIGTERM and
-    SIGHUP. What is raised is added to `came`, with its time.
-    """
-    last = -math.inf
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal last
-        raised: BaseException = KeyboardInterrupt()
-        if number != signal.SIGINT:
-            if time.monotonic() - last <= SAVING:
-                return
-            last, raised = time.monotonic(), Stopped(number)
-        came.append((time.monotonic(), raised))
-        raise raised
-
-    def dropped(left: Any) -> None:
-        """Python drops what is raised in a destructor: then the signal comes once more, when that has ended."""
-        nonlocal last
-        if came and left.exc_value is came[-1][1]:
-            last = -math.inf
-            number = getattr(came[-1][1], "number", signal.SIGINT)
-            again = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, number])
-            again.daemon = True
-            again.start()
-        else:
-            sys.__unraisablehook__(left)
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    kept = {}
-    for number in [getattr(signal, name) for name in names]:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            kept[number] = signal.signal(number, stop)
-    if hasattr(signal, "pthread_kill"):
-        sys.unraisablehook = dropped
-    try:
-        yield
-    finally:
-        sys.unraisablehook = sys.__unraisablehook__
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a Ctrl-C from now on interrupts only the
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # end of the process, where it would show as a traceback
