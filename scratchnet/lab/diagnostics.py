@@ -236,7 +236,7 @@ def _whole(network: Network, X: Array, t: Array, rate: float) -> dict[str, Any]:
         "jacobian_condition": np.median(s[..., 0] / s[..., -1], axis=-1),
         "ntk_trace": np.trace(kernel, axis1=-2, axis2=-1),
         "ntk_condition": eigenvalues[..., 0] / eigenvalues[..., -1],
-        "sharpness": rate * sharpness(*curved, rng=np.random.default_rng(0), tolerance=0.05, most=20),
+        "sharpness": rate * sharpness(*curved, rng=np.random.default_rng(0)),
         "gradient_change": gradient_change(*curved, learning_rate=rate),
         "shattering": shattering(network, line(X[0], X[1], POINTS)),
     }

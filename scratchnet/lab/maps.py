@@ -131,49 +131,67 @@ def _one_by_one(layer: Layer, X: Array, dY: Array, lead: tuple[int, ...]) -> Arr
 
 
 def sharpness(
-    network: Network, X: Array, labels: Array, *, rng: np.random.Generator, tolerance: float = 0.01, most: int = 100
-) -> Array:
+    network: Network, X: Array, labels: Array, *, rng: np.random.Generator, tolerance: float = 0.001, most: int = 100
+) -> np.ndarray:
     """The largest eigenvalue of the loss's Hessian H. Times the learning rate, 2 is the edge of stability.
 
     With a learning rate above 2/λ, gradient descent moves away from a minimum whose curvature is λ, along its
     eigenvector; training often goes on at that edge (Cohen et al. 2021, ICLR). H itself is never formed: with v of
     length 1,
 
-        Hv ≈ (g(θ + hv) − g(θ − hv))/2h        v ← Hv/‖Hv‖        λ = v·Hv
+        Hv ≈ (g(θ + hv) − g(θ − hv))/2h
 
-    This power iteration ends at the eigenvalue that is largest in size. Where that is negative, it is run again on
-    H − λI, whose largest is the largest of H, moved by −λ. It stops when λ changes by less than the share `tolerance`
-    in every replica, after at most so many rounds.
+    The method of Lanczos (1950) needs no more. From a random v₁, with β₀ = 0,
+
+        w = Hv_j − β_{j−1}·v_{j−1}        α_j = v_j·w        β_j·v_{j+1} = w − α_j·v_j,  ‖v_{j+1}‖ = 1
+
+    The α and, beside the diagonal, the β are a matrix whose largest eigenvalue λ approaches that of H from below. Where
+    s is the last component of its eigenvector, an eigenvalue of H is within β_j·|s| of λ. A network is done when that
+    is at most the share `tolerance` of |λ|, or after `most` rounds. All of it is in float64: the h that float32 needs
+    is so large that θ ± hv has other units of a ReLU at work, and the kinks in between look like curvature.
     """
-    network = copy.deepcopy(network)
-    theta = network.theta.copy()
-    start = rng.normal(size=theta.shape[-1]).astype(theta.dtype)  # the same for all replicas
-
-    def at(v: Array) -> Array:
-        network.theta[...] = theta + v
-        return gradient(network, X, labels)
-
-    def power(shift: Array) -> Array:
-        """The eigenvalue of H − shift·I that is largest in size."""
-        v = np.broadcast_to(start, theta.shape).copy()
-        eigenvalue = np.full(network.replicas, np.inf)
-        for _ in range(most):
-            v /= np.linalg.norm(v, axis=-1, keepdims=True)
-            Hv = (at(h * v) - at(-h * v)) / (2 * h) - shift[..., None] * v
-            before, eigenvalue = eigenvalue, (v * Hv).sum(axis=-1)
-            if not (np.abs(eigenvalue - before) > tolerance * np.abs(eigenvalue)).any():  # NaN stops too
-                break
-            v = np.where((eigenvalue == 0)[..., None], v, Hv)
-        return eigenvalue
-
+    network, X = copy.deepcopy(network), X.astype(np.float64)
+    theta = network.theta.astype(np.float64)
+    network._bind(theta.copy())
     with np.errstate(all="ignore"):
-        h = math.sqrt(np.finfo(theta.dtype).eps) * (1 + np.linalg.norm(theta, axis=-1, keepdims=True))
-        h = h.astype(theta.dtype)
-        largest = power(np.zeros(network.replicas, theta.dtype))
-        if (largest < 0).any():
-            shift = np.where(largest < 0, largest, 0).astype(theta.dtype)
-            largest = power(shift) + shift
-    return largest
+        h = math.sqrt(np.finfo(np.float64).eps) * (1 + np.linalg.norm(theta, axis=-1, keepdims=True))
+
+        def at(v: Array) -> Array:
+            network.theta[...] = theta + v
+            return gradient(network, X, labels)
+
+        start = rng.normal(size=theta.shape[-1])  # the same for all replicas
+        v = np.broadcast_to(start / np.linalg.norm(start), theta.shape)
+        before, beta = np.zeros_like(theta), np.zeros_like(h)
+        alphas: list[np.ndarray] = []
+        betas: list[np.ndarray] = []
+        found, done = np.zeros(network.replicas), np.zeros(network.replicas, bool)
+        for _ in range(most):
+            w = (at(h * v) - at(-h * v)) / (2 * h) - beta * before
+            alpha = (v * w).sum(axis=-1, keepdims=True)
+            w -= alpha * v
+            beta = np.linalg.norm(w, axis=-1, keepdims=True)
+            alphas.append(alpha[..., 0])
+            eigenvalue, s = _largest(alphas, betas)
+            found = np.where(done, found, eigenvalue)
+            done |= ~(beta[..., 0] * np.abs(s) > tolerance * np.abs(eigenvalue))  # NaN is done too
+            if done.all():
+                break
+            betas.append(beta[..., 0])
+            before, v = v, w / np.where(beta == 0, 1, beta)
+    return found
+
+
+def _largest(diagonal: list[np.ndarray], below: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalue of each symmetric tridiagonal matrix, and the last component of its eigenvector."""
+    k = np.arange(len(diagonal))
+    T = np.zeros((*diagonal[0].shape, len(k), len(k)))
+    T[..., k, k] = np.stack(diagonal, axis=-1)
+    if below:
+        T[..., k[1:], k[:-1]] = np.stack(below, axis=-1)  # eigh looks at the lower half
+    finite = np.asarray(np.isfinite(T).all(axis=(-2, -1)))
+    eigenvalues, vectors = np.linalg.eigh(np.where(finite[..., None, None], T, 0))
+    return np.where(finite, eigenvalues[..., -1], np.nan), vectors[..., -1, -1]
 
 
 def gradient_change(network: Network, X: Array, labels: Array, *, learning_rate: float) -> Array:
