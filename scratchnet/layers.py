@@ -271,7 +271,8 @@ class Dropout(Layer):
         return keep * dtype.type(self.LEVELS / (self.LEVELS - threshold))
 
     def forward(self, X: Array, train: bool = False) -> Array:
-        self.M = like(self.draw_mask(X.shape[-2:], X.dtype), X) if train and self.p > 0 else None
+        dtype = np.result_type(X.dtype, np.float32)  # images may be integers, in which 1/(1 − p) would be 1
+        self.M = like(self.draw_mask(X.shape[-2:], dtype), X) if train and self.p > 0 else None
         return X if self.M is None else X * self.M
 
     def backward(self, dY: Array) -> Array:

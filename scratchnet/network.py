@@ -30,8 +30,8 @@ class Network(Layer):
     is that of all parameters (default: the first parameter's).
     """
 
-    theta: Array
     grad: Array
+    _theta: Array
 
     def __init__(self, layers: Iterable[Layer], dtype: Any = None) -> None:
         self.layers: list[Any] = list(layers)
@@ -52,8 +52,8 @@ class Network(Layer):
         lead = replicas.pop()
         theta = np.concatenate([A.reshape(*lead, -1) for A in arrays], axis=-1)
         theta = theta.astype(arrays[0].dtype if dtype is None else dtype)
-        if theta.dtype.kind != "f":
-            raise ValueError(f"expected parameters of a floating-point type, got {theta.dtype}")
+        if theta.dtype not in (np.float32, np.float64):
+            raise ValueError(f"expected parameters of float32 or float64, got {theta.dtype}")
         self._bind(theta)
         self._change_state(lambda A: A.astype(self.theta.dtype))
 
@@ -70,6 +70,15 @@ class Network(Layer):
     def _arrays(self) -> dict[str, Array]:
         """All parameters and all states by name: "0.W", …, "1.running_mean", …"""
         return {name: A for name, A, _ in parameters(self)} | dict(states(self))
+
+    @property
+    def theta(self) -> Array:
+        """All parameters. `network.theta = best` copies values into them: the layers' arrays are views on this one."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, values: Array) -> None:
+        self._theta[...] = like(values, self._theta)
 
     @property
     def replicas(self) -> tuple[int, ...]:
@@ -185,7 +194,7 @@ def _bind(layer: Any, theta: Array, grad: Array) -> int:
     for inner in getattr(layer, "layers", ()):
         start += _bind(inner, theta[..., start:], grad[..., start:])
     if isinstance(layer, Network):
-        layer.theta, layer.grad = theta[..., :start], grad[..., :start]
+        layer._theta, layer.grad = theta[..., :start], grad[..., :start]
     return start
 
 

@@ -80,6 +80,8 @@ class Adam(Optimizer):
         beta2: float = 0.999,
         epsilon: float = 1e-8,
     ) -> None:
+        if not 0 <= epsilon < math.inf:
+            raise ValueError(f"expected a finite epsilon ≥ 0, got {epsilon}")
         self.theta, self.grad = theta, grad
         self.learning_rate, self.epsilon = rate(learning_rate, theta), epsilon
         self.beta1, self.beta2 = decay("beta1", beta1), decay("beta2", beta2)

@@ -47,9 +47,13 @@ def step(network: Network, optimizer: Optimizer, X: Array, labels: Array, frozen
     loss = CrossEntropy()
     L = loss.forward(network.forward(X, train=True), labels)
     network.backward(loss.backward(), need_dX=False)
-    if frozen is not None:
+    if frozen is None:
+        optimizer.step()
+    else:
         np.copyto(network.grad, 0, where=frozen)
-    optimizer.step()
+        before = network.theta.copy()
+        optimizer.step()
+        np.copyto(network.theta, before, where=frozen)  # the averages of earlier gradients would move them
     return L
 
 
@@ -73,8 +77,8 @@ def fit(
     overflows goes on with the infinities and NaNs that it computed: that is its result. With `indices: (S, n)` and S
     generators, each index of the last replica axis has an order of its own.
 
-    `frozen`, a mask that broadcasts to theta's shape, keeps parameters as they are: their gradient is set to 0 before
-    each step. `on_step` is called after each step.
+    `frozen`, a mask that broadcasts to theta's shape, keeps parameters as they are; the optimizer gets the gradient 0
+    for them. `on_step` is called after each step.
 
     Raises ValueError where an image has no label, or a label no logit, and where no step would change the network: a
     parameter that was replaced instead of filled, or an optimizer of another network.
@@ -83,8 +87,7 @@ def fit(
         raise ValueError(f"expected a number of epochs ≥ 0, got {epochs}")
     _check_parameters(network, optimizer)
     _check_labels(network, images, labels)
-    if indices is None:
-        indices = np.arange(len(images))
+    indices = _rows(indices, len(images))
     frozen = None if frozen is None else like(frozen, network.theta)
     history: list[np.ndarray] = []
     with np.errstate(all="ignore"):
@@ -108,8 +111,7 @@ def evaluate(
     batch_size: int = EVALUATION_BATCH,
 ) -> Evaluation:
     """Mean loss and accuracy over the rows `indices` (default: all), in evaluation mode: nothing is dropped."""
-    if indices is None:
-        indices = np.arange(len(images))
+    indices = _rows(indices, len(images))
     n = indices.shape[-1]
     if n < 1 or batch_size < 1:
         raise ValueError(f"expected examples, in batches of at least 1, got {n} in batches of {batch_size}")
@@ -126,12 +128,23 @@ def evaluate(
     return Evaluation(np.asarray(total_loss / n), np.asarray(total_correct / n))
 
 
+def _rows(indices: np.ndarray | None, n: int) -> np.ndarray:
+    """The row numbers: all n, where none are named. Raises ValueError for a mask, which would be shuffled as it is."""
+    rows = np.arange(n) if indices is None else np.asarray(indices)
+    if rows.dtype.kind not in "iu":
+        raise ValueError(f"indices: expected row numbers, got {rows.dtype}: np.flatnonzero makes them of a mask")
+    return rows
+
+
 def _check_parameters(network: Network, optimizer: Optimizer) -> None:
     """Raise ValueError where the optimizer's steps would not change what the network computes with."""
-    for name, A, _ in parameters(network):
-        if not np.may_share_memory(A, network.theta):
-            raise ValueError(f"{name} is a new array, which no optimizer changes: fill the old one in place, [...] = …")
-    if not np.may_share_memory(getattr(optimizer, "theta", network.theta), network.theta):
+    for name, A, dA in parameters(network):
+        if not (np.may_share_memory(A, network.theta) and np.may_share_memory(dA, network.grad)) and A.size:
+            raise ValueError(
+                f"{name} or its gradient is a new array, unknown to any optimizer: fill the old one in place, [...] = …"
+            )
+    pair = getattr(optimizer, "theta", network.theta), getattr(optimizer, "grad", network.grad)
+    if not (np.may_share_memory(pair[0], network.theta) and np.may_share_memory(pair[1], network.grad)):
         raise ValueError(
             "the optimizer was made for another network, or before this one's parameters were replaced: make it with "
             "this network's theta and grad"

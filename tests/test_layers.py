@@ -321,3 +321,11 @@ def test_a_readers_layer_need_not_inherit(rng):
     assert list(parameters(Doubled())) == list(states(Doubled())) == []
     assert [type(layer).__name__ for layer in walk(Doubled())] == ["Doubled"]
     assert gradcheck(Doubled(), rng.normal(size=(N, N_IN)), rng=rng).keys() == {"X"}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int64])
+def test_dropout_scales_integers_too(dtype, rng):
+    """Images may be bytes, of which 1/(1 − p) would be 1."""
+    Y = Dropout(0.2, rng=rng).forward(np.ones((100, 784), dtype), train=True)
+    assert {*np.unique(Y).tolist()} == {0.0, float(Y.max())}
+    assert Y.max() == pytest.approx(1.25, rel=1e-4)

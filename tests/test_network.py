@@ -372,7 +372,7 @@ def test_a_dropout_that_is_no_probability_is_refused(rng, dropout):
 
 
 def test_whole_numbers_as_parameters_are_refused():
-    with pytest.raises(ValueError, match="expected parameters of a floating-point type, got int64"):
+    with pytest.raises(ValueError, match="expected parameters of float32 or float64, got int64"):
         mlp([3, 2, 1], dtype=np.int64)
 
 
@@ -548,3 +548,22 @@ def test_the_parameters_of_an_activation_keep_their_start_and_take_the_networks_
     assert network.theta.dtype == np.float32
     assert [float(layer.a[1]) for layer in network.layers if isinstance(layer, PReLU)] == [0.25, 0.25]
     assert network.layers[1].a.shape == (R,)
+
+
+def test_theta_is_filled_when_values_are_assigned_to_it():
+    """As one who puts the best weights back does."""
+    network = mlp([6, 5, 4], dtype=np.float64)
+    theta = network.theta
+    network.theta = np.arange(theta.size)
+    assert network.theta is theta
+    assert network.layers[0].W[0, 1] == 1
+    network.theta *= 2
+    assert network.layers[0].W[0, 1] == 2
+    with pytest.raises(ValueError, match="could not broadcast"):
+        network.theta = np.zeros(theta.size + 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+def test_parameters_of_another_type_are_refused(dtype):
+    with pytest.raises(ValueError, match="expected parameters of float32 or float64, got"):
+        mlp([3, 2], dtype=dtype)

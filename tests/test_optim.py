@@ -256,3 +256,9 @@ def test_a_share_of_the_past_that_is_none_is_refused(name, value):
     make = SGD if name == "momentum" else Adam
     with pytest.raises(ValueError, match=f"{name}: expected a number from 0 to below 1, got {value}"):
         make(np.ones(3), np.ones(3), learning_rate=0.1, **{name: value})
+
+
+@pytest.mark.parametrize("epsilon", [-1e-8, np.nan, np.inf])
+def test_an_epsilon_that_is_no_small_number_is_refused(epsilon):
+    with pytest.raises(ValueError, match="expected a finite epsilon ≥ 0, got"):
+        Adam(np.zeros(2), np.zeros(2), epsilon=epsilon)

@@ -123,6 +123,15 @@ def test_a_file_that_cannot_be_loaded_says_why_and_where(tmp_path, code, message
         initialization(f"{tmp_path}/broken.py:mine")
 
 
+def test_words_for_truth_and_for_numbers_without_end_are_no_words(rng):
+    part = initialization("truncated_normal:corrected=false,low=-inf,high=2")
+    assert part.keywords == {"corrected": False, "low": -np.inf, "high": 2}
+    assert initialization("truncated_normal:corrected=True").keywords == {"corrected": True}
+    for wrong in ("no", "2", "None"):
+        with pytest.raises(PartError, match=f"truncated_normal has corrected={wrong}: expected True or False"):
+            initialization(f"truncated_normal:corrected={wrong}")
+
+
 def test_every_part_is_described_in_the_words_of_the_command_line(folder):
     assert describe(Tanh) == "tanh"
     assert describe(OPTIMIZERS["momentum"]) == "momentum"

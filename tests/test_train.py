@@ -323,7 +323,15 @@ def test_a_parameter_that_was_replaced_instead_of_filled_is_refused(dataset, nam
     network = mlp([784, 5, 10])
     adam = Adam(network.theta, network.grad)
     setattr(network.layers[2], name, getattr(mlp([784, 5, 10]).layers[2], name))
-    with pytest.raises(ValueError, match=rf"^2\.{name} is a new array, .*: fill the old one in place, \[\.\.\.\] = …$"):
+    with pytest.raises(ValueError, match=rf"^2\.{name} or its gradient is a new array, .*: fill the old one in place"):
+        small_fit(network, adam, dataset)
+
+
+def test_a_gradient_that_was_replaced_is_refused(dataset):
+    network = mlp([784, 5, 10])
+    adam = Adam(network.theta, network.grad)
+    network.layers[0].dW = mlp([784, 5, 10]).layers[0].dW
+    with pytest.raises(ValueError, match=r"^0\.W or its gradient is a new array"):
         small_fit(network, adam, dataset)
 
 
@@ -334,6 +342,8 @@ def test_an_optimizer_of_another_network_is_refused(dataset, optimizer):
     stale = optimizer(network.theta, network.grad, learning_rate=0.1)
     with pytest.raises(ValueError, match="the optimizer was made for another network, or before this one's parameters"):
         small_fit(mlp([784, 10]), stale, dataset)
+    with pytest.raises(ValueError, match="the optimizer was made for another network"):
+        small_fit(network, optimizer(network.theta, mlp([784, 10]).grad, learning_rate=0.1), dataset)
     network.replicate((2,))
     with pytest.raises(ValueError, match="make it with this network's theta and grad"):
         small_fit(network, stale, dataset)
@@ -350,6 +360,34 @@ def test_an_optimizer_that_does_not_say_what_it_changes_may_train(dataset):
 
     network = mlp([784, 10])
     assert len(small_fit(network, Own(network.theta, network.grad), dataset)) == 2
+
+
+def test_a_mask_is_refused_where_row_numbers_are_expected(dataset):
+    """It would be shuffled as it is, and its length be the number of examples."""
+    network, images, labels = mlp([784, 10]), dataset.images[:20], dataset.labels[:20]
+    mask = np.arange(20) < 5
+    with pytest.raises(
+        ValueError, match=r"indices: expected row numbers, got bool: np\.flatnonzero makes them of a mask"
+    ):
+        evaluate(network, images, labels, indices=mask)
+    sgd = SGD(network.theta, network.grad, learning_rate=0.1)
+    with pytest.raises(ValueError, match="indices: expected row numbers, got bool"):
+        fit(network, sgd, images, labels, epochs=1, batch_size=20, rng=np.random.default_rng(0), indices=mask)
+    found = evaluate(network, images, labels, indices=[0, 1, 2, 3, 4])
+    assert found == evaluate(network, images, labels, indices=np.flatnonzero(mask))
+
+
+@pytest.mark.parametrize("optimizer", [parts.OPTIMIZERS["adam"], parts.OPTIMIZERS["momentum"]])
+def test_frozen_parameters_stay_although_the_optimizer_remembers_earlier_gradients(dataset, optimizer):
+    network = mlp([784, 10]).apply(init.linear(init.he_normal, rng=np.random.default_rng(0)))
+    used = optimizer(network.theta, network.grad, learning_rate=0.01)
+    small_fit(network, used, dataset)
+    before, frozen = network.theta.copy(), np.arange(network.theta.size) % 2 == 0
+    images, labels = dataset.images[:20], dataset.labels[:20]
+    fit(network, used, images, labels, epochs=1, batch_size=10, rng=np.random.default_rng(1), frozen=frozen)
+    moved = np.asarray(network.theta != before)
+    assert not moved[frozen].any()
+    assert moved[~frozen].mean() > 0.5
 
 
 def test_labels_beyond_the_classes_are_refused_before_training(dataset):

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import math
 import os
 import re
 import sys
@@ -63,6 +64,9 @@ GIVEN = {
     "optimizer": {"theta", "grad", "learning_rate"},
     "network": {"sizes", "activation", "normalization", "dropout", "rng", "dtype", "replicas"},
 }
+
+# What literal_eval does not know.
+NUMBERS = {"true": True, "false": False, "inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 # Modules that exist once in a process, whatever lies beside a file.
 KEPT = {"scratchnet", "numpy", *sys.stdlib_module_names}
@@ -274,9 +278,11 @@ def _arguments(text: str, arguments: str, part: Part, kind: str) -> dict[str, An
         try:
             values[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            values[name] = value  # a word, such as mode=fan_out
+            values[name] = NUMBERS.get(value.lower(), value)  # else a word, such as mode=fan_out
         except (RecursionError, MemoryError):
             raise PartError(f"the argument {name!r} of {text.partition(':' + name)[0]} is nested too deeply") from None
+        if any(p.name == name and isinstance(p.default, bool) for p in parameters) and values[name] not in (0, 1):
+            raise PartError(f"{text.partition(':' + name)[0]} has {name}={value}: expected True or False")
         if not _plain(values[name]):
             shown = value if len(value) <= 40 else f"{value[:39]}…"
             expected = "a number, a word, True, False, None, or a list, tuple or dict of these"
