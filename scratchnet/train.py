@@ -153,6 +153,9 @@ def _check_parameters(network: Network, optimizer: Optimizer) -> None:
 
 def _check_labels(network: Network, images: Array, labels: Array) -> None:
     """Raise ValueError unless each image has a label, and each label a logit of the network. Not at each step."""
+    for name, A in (("images", images), ("labels", labels)):
+        if not hasattr(A, "shape"):
+            raise ValueError(f"{name}: expected an array, got {type(A).__name__}: np.asarray makes one of it")
     if labels.shape != (len(images),):
         raise ValueError(f"expected a label for each of {len(images)} images, got labels of shape {labels.shape}")
     with np.errstate(all="ignore"):

@@ -362,6 +362,14 @@ def test_an_optimizer_that_does_not_say_what_it_changes_may_train(dataset):
     assert len(small_fit(network, Own(network.theta, network.grad), dataset)) == 2
 
 
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_lists_in_the_place_of_arrays_are_refused_in_one_sentence(dataset, name):
+    given = {"images": dataset.images[:5], "labels": dataset.labels[:5]}
+    given[name] = given[name].tolist()
+    with pytest.raises(ValueError, match=rf"^{name}: expected an array, got list: np\.asarray makes one of it$"):
+        evaluate(mlp([784, 10]), **given)
+
+
 def test_a_mask_is_refused_where_row_numbers_are_expected(dataset):
     """It would be shuffled as it is, and its length be the number of examples."""
     network, images, labels = mlp([784, 10]), dataset.images[:20], dataset.labels[:20]
