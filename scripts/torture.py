@@ -1,6 +1,6 @@
 """Kill runs at random moments, fill their disk, stop their workers, and see that nothing is lost or silently wrong.
 
-    python scripts/torture.py                              200 kills and everything else, ten minutes or more on two cores
+    python scripts/torture.py                              200 kills and everything else: ten minutes on two cores
     python scripts/torture.py --only kill --kills 1000     kills alone
     python scripts/torture.py --only twice,compare         one torment, of one victim
 
