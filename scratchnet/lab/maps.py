@@ -178,7 +178,7 @@ def sharpness(
             if done.all():
                 break
             betas.append(beta[..., 0])
-            before, v = v, w / np.where(beta == 0, 1, beta)
+            before, v = v, w / beta  # NaN where β is 0, and that network is done
     return found
 
 
