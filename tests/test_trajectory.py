@@ -3,9 +3,12 @@
 import numpy as np
 
 from scratchnet import init
-from scratchnet.lab.experiment import Arm, Settings, train_stack
+from scratchnet.data import split
+from scratchnet.lab.experiment import Arm, Settings, initialized, seen_rows, stream, train_stack
+from scratchnet.lab.maps import alone
 from scratchnet.lab.trajectory import follow, stack, steps_up_to
-from scratchnet.layers import Linear
+from scratchnet.layers import Linear, states
+from scratchnet.normalization import BatchNorm
 from scratchnet.optim import Adam
 from scratchnet.train import evaluate
 
@@ -35,6 +38,28 @@ def test_a_look_on_the_way_changes_nothing(dataset):
         assert run.validation_accuracy == path.accuracy[-1, s]  # on 600 images, all of them
     assert path.steps == (0, 3, last)
     assert path.units == (16,)
+
+
+def test_the_state_that_a_preparation_leaves_is_in_the_stack(dataset):
+    """As in `train_stack`: running statistics decide what evaluation sees."""
+
+    def prepared(network, X, labels, *, rng):
+        network.apply(init.linear(init.he_normal, rng=rng))
+        for _, A in states(network):
+            A[...] = rng.uniform(1, 2, A.shape)
+
+    arm = Arm("own", "own", init.he_normal, preparation=prepared)
+    settings = Settings(sizes=(784, 8, 10), normalization=BatchNorm, epochs=0)
+    network = stack(arm, SEEDS, dataset.images, dataset.labels, settings)
+    losses = evaluate(network, dataset.images[:100], dataset.labels[:100]).loss
+    training = [split(len(dataset.images), rng=stream(seed, "split"))[0] for seed in SEEDS]
+    for s, seed in enumerate(SEEDS):
+        seen = seen_rows(training[s], seed)
+        one = initialized(arm, seed, settings, dataset.images[seen], dataset.labels[seen])
+        for network_alone in (one, alone(network, (s,))):
+            assert network_alone.replicas == ()
+            found = evaluate(network_alone, dataset.images[:100], dataset.labels[:100])
+            np.testing.assert_allclose(found.loss, losses[s], rtol=1e-6)
 
 
 def test_dropout_frees_ones_from_its_symmetry_but_not_from_its_scale(dataset):

@@ -217,6 +217,13 @@ def initialized(
     return network.apply(init.linear(scheme, rng=weights, bias=bias))
 
 
+def put(stack: Network, index: tuple[Any, ...], one: Network) -> None:
+    """Make the network at this index of the replica axes equal to `one`, its state included."""
+    stack.theta[index] = one.theta
+    for (_, A), (_, A_one) in zip(states(stack), states(one), strict=True):
+        A[index] = A_one
+
+
 def _with_phi(scheme: Any, settings: Settings) -> Any:
     """A scheme that asks for the activation, as `edge_of_chaos` does, is given the network's."""
     if scheme is None or "phi" not in inspect.signature(parts.target(scheme)).parameters:
@@ -268,10 +275,7 @@ def train_stack(
         seen = like(seen_rows(training[s], seed), images)
         X, t = to_host(images[seen]), to_host(labels[seen])
         for a, arm in enumerate(arms):
-            initial = initialized(arm, seed, settings, X, t)
-            network.theta[a, s] = initial.theta
-            for (_, A), (_, A_initial) in zip(states(network), states(initial), strict=True):
-                A[a, s] = A_initial
+            put(network, (a, s), initialized(arm, seed, settings, X, t))
     network.to(settings.device)
     last = settings.steps(len(images))
     recording = Recording(network, images, labels, validation, last) if record else None

@@ -23,6 +23,7 @@ def alone(network: Network, index: tuple[int, ...]) -> Network:
     """A copy of one of the networks that stand side by side: the one at this index of the replica axes."""
     one = copy.deepcopy(network)
     one._bind(network.theta[index].copy())
+    one._change_state(lambda A: A[index].copy())
     return one
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchnet.data import Dataset, split
 from scratchnet.lab.executors import anywhere
-from scratchnet.lab.experiment import Arm, Run, Settings, initialized, seen_rows, stream, train_stack
+from scratchnet.lab.experiment import Arm, Run, Settings, initialized, put, seen_rows, stream, train_stack
 from scratchnet.lab.intervals import interval
 from scratchnet.lab.journal import Execute, Journal, recorded
 from scratchnet.lab.work import Tick, Work
@@ -192,7 +192,7 @@ def race(spec: Race, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tupl
     for s, seed in enumerate(spec.seeds):
         training.append(split(len(images), rng=stream(seed, "split"), validation=settings.validation)[0])
         seen = seen_rows(training[s], seed)
-        network.theta[:, s] = initialized(spec.arm, seed, settings, images[seen], labels[seen]).theta
+        put(network, (slice(None), s), initialized(spec.arm, seed, settings, images[seen], labels[seen]))
     optimizer = settings.optimizer(network.theta, network.grad, learning_rate=np.reshape(spec.rates, (-1, 1, 1)))
     orders = [stream(seed, "order") for seed in spec.seeds]
     loss, recent = CrossEntropy(), np.full((SMOOTH, *network.replicas), np.inf)

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet.data import split
 from scratchnet.lab.expectations import places
-from scratchnet.lab.experiment import Arm, Settings, initialized, seen_rows, stream
+from scratchnet.lab.experiment import Arm, Settings, initialized, put, seen_rows, stream
 from scratchnet.lab.outputs import outputs
 from scratchnet.lab.symmetry import distinct_units, effective_rank
 from scratchnet.network import Network
@@ -46,7 +46,7 @@ def stack(arm: Arm, seeds: Sequence[int], images: np.ndarray, labels: np.ndarray
     for s, seed in enumerate(seeds):
         training, _ = split(len(images), rng=stream(seed, "split"), validation=settings.validation)
         seen = seen_rows(training, seed)
-        network.theta[s] = initialized(arm, seed, settings, images[seen].astype(settings.dtype), labels[seen]).theta
+        put(network, (s,), initialized(arm, seed, settings, images[seen].astype(settings.dtype), labels[seen]))
     return network
 
 

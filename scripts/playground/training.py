@@ -11,7 +11,7 @@ import numpy as np
 from playground.setting import Refused, Setting
 from scratchnet.data import Dataset
 from scratchnet.lab import parts
-from scratchnet.lab.experiment import initialized, rows, seen_rows, stream
+from scratchnet.lab.experiment import initialized, put, rows, seen_rows, stream
 from scratchnet.layers import states
 from scratchnet.network import Network
 from scratchnet.train import batches, evaluate, step
@@ -49,9 +49,7 @@ class Training:
         except Exception as error:
             raise Refused(f"{self.setting.label} cannot start this network: {parts.told(error)}") from error
         network = self.setting.settings.network(stream(self.seed, "dropout"))
-        network.theta[...] = initial.theta
-        for (_, A), (_, A_initial) in zip(states(network), states(initial), strict=True):
-            A[...] = A_initial
+        put(network, (), initial)
         return network
 
     def _batches(self) -> Iterator[np.ndarray]:
