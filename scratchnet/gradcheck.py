@@ -68,8 +68,9 @@ def gradcheck(
     are not finite, an element at a kink (ReLU at exactly 0 has no derivative: keep X away from it), differences
     that do not settle.
 
-    What it cannot find: a parameter that is neither declared nor has a gradient array is taken for a constant; of the
-    distribution of random numbers only the mean is doubted; and what is wrong only for other X than the ones here.
+    What it cannot find: a parameter that is neither declared nor has a gradient array is taken for a constant, and so
+    is a state that is not declared; of the distribution of random numbers only the mean is doubted; gradients below
+    about 1e-9 may be what rounding leaves of numbers near 1; and what is wrong only for other X than the ones here.
     """
     X = _checked_input(layer, X)
     contract.parameters_are_declared(layer)

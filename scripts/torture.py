@@ -13,7 +13,7 @@ SIGKILL half of the time, else SIGTERM, SIGINT or SIGHUP. A run has survived if
 - the same command, started again, goes on with what was finished, ends with exit code 0 and has the very numbers of a
   run that nobody disturbed: the same SHA-256;
 - that run leaves the files of an undisturbed run, and no temporary one;
-- no traceback reaches standard error. Ctrl-C while Python itself starts, before a script's first line, does not count;
+- no traceback reaches standard error. Ctrl-C while Python starts, before the first line of cli.py, does not count;
 - JSON is whole at all times, and a file of Fashion-MNIST in the cache is whole and verified, or not there.
 
 Linux or macOS. What cannot be tried is skipped, and the table says why. The folder of a failure is kept, and a line

@@ -12,6 +12,7 @@ from scratchnet.layers import (
     ELU,
     GELU,
     SELU,
+    Dropout,
     Identity,
     LeakyReLU,
     Linear,
@@ -273,7 +274,7 @@ def test_a_network_with_many_kinks_passes_as_a_whole(rng):
 
 def test_a_mask_that_is_drawn_once_is_found_in_a_network_too(rng, X):
     network = Network([Linear(rng.normal(size=(4, 4)), np.zeros(4)), zoo.build(zoo.MaskDrawnOnce, rng)])
-    with pytest.raises(GradientError, match="four calls with train=True drop the same units"):
+    with pytest.raises(GradientError, match="300 calls with train=True drop the same units"):
         gradcheck(network, X, rng=rng)
 
 
@@ -439,3 +440,9 @@ def test_a_kink_is_where_the_slopes_on_both_sides_differ_for_a_wide_and_for_a_na
     with pytest.raises(ValueError, match="is at a kink") if refused else contextlib.nullcontext():
         _refuse_a_kink(lambda: f(A - 1000), A, (0,), np.ones(1), "x")
     assert A[0] == 1000
+
+
+def test_a_new_mask_may_well_drop_the_same_few_units_several_times():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        gradcheck(Dropout(0.9, rng=rng), rng.normal(size=(1, 3)), rng=rng)

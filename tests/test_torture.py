@@ -134,3 +134,17 @@ def test_ctrl_c_while_python_starts_is_no_fault_of_a_script():
     assert not judge.traceback(f"{start}{frame}KeyboardInterrupt\n")
     for text in (f"{start}{frame}KeyError\n", f"Traceback (most recent call last):\n{frame}KeyboardInterrupt\n"):
         assert not judge.unborn(text) and judge.traceback(text)
+
+
+def test_ctrl_c_before_the_first_line_of_cli_is_no_fault_of_a_script():
+    start = "Traceback (most recent call last):\n"
+    script = f'  File "{judge.ROOT}/scripts/sweep.py", line 23, in <module>\n    import cli\n'
+    inside = f'  File "{judge.ROOT}/scripts/cli.py", line 30, in <module>\n    import math\n'
+    later = f'  File "{judge.ROOT}/scripts/sweep.py", line 260, in <module>\n    sys.exit(main())\n'
+    library = '  File "/usr/lib/python3/argparse.py", line 90, in <module>\n    import re\n'
+    for frames in (script, script.replace("import cli", "from pathlib import Path"), script + library):
+        assert judge.unborn(f"{start}{frames}KeyboardInterrupt\n")
+        assert not judge.traceback(f"{start}{frames}KeyboardInterrupt\n")
+        assert judge.traceback(f"{start}{frames}ImportError: no module\n")
+    for frames in (script + inside, later, script + inside + library):
+        assert judge.traceback(f"{start}{frames}KeyboardInterrupt\n")

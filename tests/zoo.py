@@ -368,7 +368,7 @@ class RandomInEvaluation(Dropout):
         return super().forward(X, train=True)
 
 
-@wrong("four calls with train=True drop the same units")
+@wrong("300 calls with train=True drop the same units")
 class MaskDrawnOnce(Dropout):
     def draw_mask(self, shape, dtype):
         self.kept = getattr(self, "kept", {})

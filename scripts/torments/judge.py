@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,13 +85,19 @@ def _is_json(path: Path) -> bool:
 
 
 def traceback(text: str) -> bool:
-    """Whether there is one that goes through a file of this project, or of a package that it has imported.
-
-    Ctrl-C before the first line of a script, while Python itself starts, is nothing that a script can do about.
-    """
+    """Whether there is one that goes through a file of this project, or of a package that it has imported."""
     return "Traceback" in text and (str(ROOT) in text or "site-packages" in text) and not unborn(text)
 
 
 def unborn(text: str) -> bool:
-    """Whether Python says that Ctrl-C came while it looked for packages, before it had looked at any script."""
-    return text.startswith("Fatal Python error: init_import_site") and text.endswith("KeyboardInterrupt\n")
+    """Whether Ctrl-C came before a script could do anything about it.
+
+    Python says so itself where it still looks for packages. Afterwards a script is on its way to the first lines of
+    cli.py, which answer Ctrl-C: the only file of this project in the traceback is then the script, at an import.
+    """
+    if not text.endswith("KeyboardInterrupt\n"):
+        return False
+    ours = re.findall(rf'File "{re.escape(str(ROOT))}/(.*)", line \d+, in (.*)\n +(?:import|from) ', text)
+    return text.startswith("Fatal Python error: init_import_site") or (
+        text.count(str(ROOT)) == len(ours) == 1 and re.fullmatch(r"scripts/\w+\.py", ours[0][0]) is not None
+    )
