@@ -28,6 +28,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     is raised with the name of this one. Raises OSError where `check_owned` does.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected the name of a file, and this is a folder", str(path))
     check_owned(path.parent)
     file, temporary = _temporary(path)
     try:

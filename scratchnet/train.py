@@ -156,6 +156,10 @@ def _check_labels(network: Network, images: Array, labels: Array) -> None:
     for name, A in (("images", images), ("labels", labels)):
         if not hasattr(A, "shape"):
             raise ValueError(f"{name}: expected an array, got {type(A).__name__}: np.asarray makes one of it")
+        if isinstance(A, np.ma.MaskedArray):
+            raise ValueError(f"{name}: expected an array, got a masked one: what is masked would be used too")
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"images: expected real numbers, got {images.dtype}")
     if labels.shape != (len(images),):
         raise ValueError(f"expected a label for each of {len(images)} images, got labels of shape {labels.shape}")
     with np.errstate(all="ignore"):

@@ -43,6 +43,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
 @alone
+def test_a_folder_is_not_replaced(tmp_path):
+    with pytest.raises(IsADirectoryError, match="expected the name of a file, and this is a folder"):
+        with replacing(tmp_path):
+            raise AssertionError("the block has been entered")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disk_that_is_full_in_the_middle_of_a_file_is_an_error_with_its_name(tmp_path):
     """In a process of its own, which may not write more than 1000 bytes to a file."""
     (tmp_path / "a.txt").write_text("old")

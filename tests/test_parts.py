@@ -85,6 +85,7 @@ def test_a_file_that_has_changed_is_loaded_again(folder):
         ("he_normal:b=3", "he_normal has no argument 'b'; it has a, mode"),
         ("he_normal:rng=3", "he_normal has no argument 'rng'; it has a, mode"),
         ("zeros:a=3", "zeros has no argument 'a'; it has none that can be set"),
+        ("he_normal:a=1,a=2", "^he_normal has 'a' twice"),
         ("he_normal:a", "expected ARGUMENT=VALUE in 'he_normal:a', got 'a'"),
         (
             "he_normal:a={1}",

@@ -370,6 +370,23 @@ def test_lists_in_the_place_of_arrays_are_refused_in_one_sentence(dataset, name)
         evaluate(mlp([784, 10]), **given)
 
 
+@pytest.mark.host("masked arrays are NumPy's alone")
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_masked_arrays_are_refused_since_what_is_masked_would_be_used(dataset, name):
+    given = {"images": dataset.images[:5], "labels": dataset.labels[:5]}
+    given[name] = np.ma.masked_equal(given[name], 0)
+    with pytest.raises(ValueError, match=rf"^{name}: expected an array, got a masked one: what is masked would be"):
+        evaluate(mlp([784, 10]), **given)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, object])
+def test_images_are_real_numbers(dataset, dtype):
+    with pytest.raises(ValueError, match=rf"^images: expected real numbers, got {np.dtype(dtype).name}$"):
+        evaluate(mlp([784, 10]), dataset.images[:5].astype(dtype), dataset.labels[:5])
+    for real in (np.float64, np.int32, np.uint8, bool):
+        evaluate(mlp([784, 10]), (255 * dataset.images[:5]).astype(real), dataset.labels[:5])
+
+
 def test_a_mask_is_refused_where_row_numbers_are_expected(dataset):
     """It would be shuffled as it is, and its length be the number of examples."""
     network, images, labels = mlp([784, 10]), dataset.images[:20], dataset.labels[:20]

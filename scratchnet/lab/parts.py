@@ -272,6 +272,8 @@ def _arguments(text: str, arguments: str, part: Part, kind: str) -> dict[str, An
         name, _, value = (piece.strip() for piece in pair.partition("="))
         if not (name and value):
             raise PartError(f"expected ARGUMENT=VALUE in {text!r}, got {pair!r}")
+        if name in values:
+            raise PartError(f"{text.rpartition(':')[0]} has {name!r} twice")
         if name not in names and not (takes_any and name not in GIVEN[kind]):
             has = f"it has {', '.join(names)}" if names else "it has none that can be set"
             raise PartError(f"{text.rpartition(':')[0]} has no argument {name!r}; {has}")
