@@ -41,7 +41,7 @@ from scratchnet.lab.parts import ACTIVATIONS
 from scratchnet.layers import GELU, SELU, Identity, Layer, LeakyReLU, Linear, PReLU, ReLU, Sigmoid, Tanh, parameters
 from scratchnet.loss import CrossEntropy
 from scratchnet.network import Network, mlp
-from scratchnet.normalization import LayerNorm
+from scratchnet.normalization import BatchNorm, LayerNorm
 
 STACK = (2, 3)  # replica axes
 
@@ -329,6 +329,17 @@ def test_one_of_a_stack_is_a_network_by_itself(rng):
     np.testing.assert_allclose(one.forward(X), stack.forward(X)[1, 2])
     one.theta[...] = 0
     assert stack.theta[1, 2].all()
+
+
+def test_one_of_a_stack_has_its_own_running_statistics(rng):
+    stack = mlp([4, 5, 3], normalization=BatchNorm, replicas=STACK)
+    stack.apply(init.linear(init.he_normal, rng=rng))
+    X = rng.normal(size=(*STACK, 6, 4))
+    stack.forward(X, train=True)
+    one = alone(stack, (1, 2))
+    np.testing.assert_allclose(one.forward(X[1, 2]), stack.forward(X)[1, 2], rtol=1e-5)
+    one.layers[1].running_mean[...] = 7
+    assert (stack.layers[1].running_mean != 7).all()
 
 
 @pytest.mark.parametrize("activation", [Tanh, ReLU, GELU])

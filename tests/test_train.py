@@ -127,6 +127,7 @@ def test_frozen_parameters_stay_and_the_others_learn_as_without_them(dataset):
     for optimizer in parts.OPTIMIZERS.values():
         network = mlp([784, 10], replicas=(2,)).apply(init.linear(init.he_normal, rng=np.random.default_rng(0)))
         before = network.theta.copy()
+        largest = []
         fit(
             network,
             optimizer(network.theta, network.grad, learning_rate=0.01),
@@ -136,7 +137,9 @@ def test_frozen_parameters_stay_and_the_others_learn_as_without_them(dataset):
             batch_size=100,
             rng=np.random.default_rng(0),
             frozen=frozen,
+            on_step=lambda network=network, largest=largest: largest.append(abs(network.grad[:, frozen]).max()),
         )
+        assert largest == [0, 0, 0]
         assert np.array_equal(network.theta[:, frozen], before[:, frozen])
         assert (network.theta[:, -10:] != before[:, -10:])[:, ~frozen[-10:]].all()
 
@@ -344,6 +347,8 @@ def test_an_optimizer_of_another_network_is_refused(dataset, optimizer):
         small_fit(mlp([784, 10]), stale, dataset)
     with pytest.raises(ValueError, match="the optimizer was made for another network"):
         small_fit(network, optimizer(network.theta, mlp([784, 10]).grad, learning_rate=0.1), dataset)
+    with pytest.raises(ValueError, match="the optimizer was made for another network"):
+        small_fit(network, optimizer(mlp([784, 10]).theta, network.grad, learning_rate=0.1), dataset)
     network.replicate((2,))
     with pytest.raises(ValueError, match="make it with this network's theta and grad"):
         small_fit(network, stale, dataset)
