@@ -85,7 +85,9 @@ def barriers(page):
     page.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
     try:
         page.execute_script(Path(AXE).read_text("utf-8"))
-        run = "const done = arguments[0]; axe.run().then(done, e => done({error: String(e)}))"
+        # After a change of theme, the colours of buttons fade for a moment: none of them is a colour of the page.
+        still = "Promise.allSettled(document.getAnimations().map(a => a.finished))"
+        run = f"const done = arguments[0]; {still}.then(() => axe.run()).then(done, e => done({{error: String(e)}}))"
         found = page.execute_async_script(run)
     finally:
         page.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
