@@ -31,8 +31,10 @@ def numerical_gradient(
 
     `f()` computes a number, or an array of dY's shape, from A's present content. The error is O(h²), some 1e-10 for
     h = 1e-5, plus that of rounding, about 1e-16·f/h: float64 is needed. `indices` chooses elements (default: all); the
-    others are NaN.
+    others are NaN. Raises ValueError for an A of another dtype.
     """
+    if A.dtype != np.float64:
+        raise ValueError(f"expected an array of float64, got {A.dtype}: convert it, A.astype(np.float64)")
     G = np.full(A.shape, np.nan)
     for i in np.ndindex(A.shape) if indices is None else indices:
         a = A[i]

@@ -158,8 +158,8 @@ def _check_labels(network: Network, images: Array, labels: Array) -> None:
             raise ValueError(f"{name}: expected an array, got {type(A).__name__}: np.asarray makes one of it")
         if isinstance(A, np.ma.MaskedArray):
             raise ValueError(f"{name}: expected an array, got a masked one: what is masked would be used too")
-    if images.dtype.kind not in "fiub":
-        raise ValueError(f"images: expected real numbers, got {images.dtype}")
+    if images.ndim != 2 or images.dtype.kind not in "fiub":
+        raise ValueError(f"images: expected rows of real numbers, got {images.dtype} of shape {images.shape}")
     if labels.shape != (len(images),):
         raise ValueError(f"expected a label for each of {len(images)} images, got labels of shape {labels.shape}")
     with np.errstate(all="ignore"):

@@ -22,7 +22,7 @@ import errno
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,8 @@ def rates(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(
             f"expected several rates with commas between them, got {text!r} (one for all arms is --learning-rate)"
         )
-    if twice := [piece for piece, value in zip(text.split(","), values, strict=True) if values.count(value) > 1]:
+    shown = [f"{value:g}" for value in values]  # as in tables, where two columns may not have one name
+    if twice := [piece for piece, name in zip(text.split(","), shown, strict=True) if shown.count(name) > 1]:
         raise argparse.ArgumentTypeError(f"expected each rate once, got {' and '.join(twice)} in {text!r}")
     return tuple(values)
 
@@ -104,8 +105,9 @@ def _number(text: str) -> float:
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser that prints the script's docstring as it stands."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser that prints the script's docstring as it stands, and takes whole names of options alone."""
+    kind = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=doc, formatter_class=kind, allow_abbrev=False)
 
 
 def hidden(text: str) -> tuple[int, ...]:
@@ -148,7 +150,12 @@ def arms(text: str) -> tuple[Arm, ...]:
             names.append(piece)
     if not names:
         raise parts.PartError(f"expected names with commas between them, got {text!r}")
-    chosen = list({arm.key: arm for arm in map(named, names)}.values())
+    return distinct(map(named, names))
+
+
+def distinct(arms: Iterable[Arm]) -> tuple[Arm, ...]:
+    """Each arm once. Those that have one label, such as my.py:mine in two folders, are labelled by their keys."""
+    chosen = list({arm.key: arm for arm in arms}.values())
     labels = [arm.label for arm in chosen]
     return tuple(arm if labels.count(arm.label) == 1 else replace(arm, label=arm.key) for arm in chosen)
 
@@ -167,7 +174,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--normalization",
-        type=lambda text: None if text == "none" else part(parts.NORMALIZATIONS, "normalization")(text),
+        type=lambda text: None if text.lower() == "none" else part(parts.NORMALIZATIONS, "normalization")(text),
         metavar="NAME",
         help=f"before each activation: {', '.join(parts.NORMALIZATIONS)}, none (default), {own}",
     )
@@ -264,6 +271,11 @@ def executor(args: argparse.Namespace, files: Mapping[str, bytes] | None = None)
     return partial(on_dask, client=_held.enter_context(connected(args.dask)), files=files)
 
 
+def holds(path: Path, mark: str) -> bool:
+    """Whether there is a file with `mark` in it, by which a script knows what it has written."""
+    return path.is_file() and mark in path.read_text("utf-8", errors="replace")
+
+
 def complain(message: object) -> None:
     """One line on stderr, after the script's name."""
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
@@ -319,6 +331,9 @@ def run(main: Callable[[], int]) -> None:
         if came and time.monotonic() - came[-1][0] < 1:  # matplotlib's C code has made an error of its own of it
             complain(str(came[-1][1]) or "interrupted")
             code = exit_code(came[-1][1])
+        elif parts.came_from_a_file(error):
+            complain(f"a part of your own does not work: {parts.told(error)}")
+            code = 2
         elif isinstance(error, EXPECTED):
             complain(_explained(error))
             code = 1

@@ -114,14 +114,15 @@ def arguments() -> argparse.Namespace:
 def again(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
     """The arguments of the run whose results.json `--repeat` names, to be made in its folder, into one of its own."""
     free = {"repeat", "out", "jobs", "dask", "data_dir", "command", "then"}
-    default = parser.parse_args([])
-    for name, value in vars(default).items():
-        if name not in free and getattr(args, name) != value:
+    absent: Any = object()  # in the place of defaults, which may be given as well
+    given = vars(parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(args), absent))))
+    for name, value in given.items():
+        if name not in free and value is not absent and value != []:
             option = "the comparisons" if name == "comparisons" else f"--{name.replace('_', '-')}"
             parser.error(f"--repeat takes all else from FILE: leave out {option}")
     then = repetition.read(args.repeat)
     repetition.check_files(then)
-    out = args.repeat.parent / "repeat" if args.out == default.out else args.out
+    out = args.repeat.parent / "repeat" if given["out"] is absent else args.out
     out, data_dir = out.absolute(), args.data_dir and args.data_dir.absolute()
     if os.path.isdir(then["folder"]):
         os.chdir(then["folder"])  # where its FILE.py were found
@@ -225,6 +226,8 @@ def show(
         f"Validation accuracy and training loss (mean of the last {LAST} batches):",
         f"mean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}, paired in split, batches, masks.",
     ]
+    if not complete:
+        text.append(f"The run was stopped: it has {len(seeds)} of {args.seeds} seeds.")
     for comparison, its_rates in zip(chosen, rated, strict=True):
         text += ["", f"== {comparison.title} ==  [{dataset.title}]", table(its_rates, runs, lesson=lessons)]
         for sentence in verdicts(comparison, judgement):

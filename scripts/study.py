@@ -109,11 +109,6 @@ def read(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def ours(path: Path) -> bool:
-    """Whether the file is one of PAGES that this script has written."""
-    return path.is_file() and PAGES[path.name] in path.read_text("utf-8", errors="replace")
-
-
 def one(
     chosen: Study, dataset: Dataset, args: argparse.Namespace, journal: Journal, execute: Execute, *, first: bool
 ) -> bool:
@@ -142,10 +137,11 @@ def one(
     files = [f"{chosen.name}.{ending}" for ending in ("png", "svg", "json", "md")]
     text = findings.text(chosen, finding, note=note)
     with cli.saving(text):
-        if aside := set_aside(args.out, files + [name for name in PAGES if not ours(args.out / name)]):
+        files += [name for name, mark in PAGES.items() if not cli.holds(args.out / name, mark)]
+        if aside := set_aside(args.out, files):
             cli.complain(f"an earlier run's files are now in {aside}")
-        found = findings.record(chosen, finding, numbers, dataset, command=sys.argv, seconds=seconds, used=used)
-        write_json(args.out / f"{chosen.name}.json", found | {"quick": args.quick})
+        how: Any = {"command": sys.argv, "seconds": seconds, "used": used, "quick": args.quick}
+        write_json(args.out / f"{chosen.name}.json", findings.record(chosen, finding, numbers, dataset, **how))
         command = f"python scripts/study.py {chosen.name}" + " --quick" * args.quick
         text_page = findings.section(chosen, finding, command=command, minutes=used / 60, note=note, look=args.quick)
         with replacing(args.out / f"{chosen.name}.md") as temporary:

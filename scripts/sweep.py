@@ -24,6 +24,7 @@ import cli
 import numpy as np
 
 from scratchnet.data import Dataset, load
+from scratchnet.files import set_aside
 from scratchnet.lab.grid import CELL, Cell, Grid, GridError, absolute, read
 from scratchnet.lab.journal import Execute, Journal
 from scratchnet.lab.sweep import across, check, summary, sweep, units
@@ -43,7 +44,7 @@ def arguments() -> argparse.Namespace:
     add("--map", type=_axes, action="append", metavar="X,Y", help="axes of a heat map, several times for several maps")
     cli.add_work_options(parser)
     cli.add_data_options(parser)
-    add("--out", type=Path, metavar="FOLDER", help="folder for the results (default results/GRID)")
+    add("--out", type=cli.folder, metavar="FOLDER", help="folder for the results (default results/GRID)")
     return parser.parse_args()
 
 
@@ -83,12 +84,12 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     out = args.out or Path("results") / args.grid.stem
     cli.own(out)
     dataset = load(args.dataset, args.data_dir)
-    same_grid(out, grid, dataset)
+    complete = same_grid(out, grid, dataset)
     cells = list(grid.cells())
     check(grid, cells, dataset)
     began, identity = time.monotonic(), sweeps.identity(grid, dataset)
     maps = [path.name for path in out.glob("map-*.png")]
-    made = ["sweep.csv", "sweep.json", "report.html", *maps] if (out / "sweep.csv").exists() else []
+    made = ["sweep.csv", "sweep.json", "report.html", *maps] if complete or (out / "sweep.csv").exists() else []
     journal = Journal(out / JOURNAL, dataset, identity, cli.complain, made)
     if not (out / "sweep.json").exists():
         write_json(out / "sweep.json", {"complete": False, **identity})
@@ -96,18 +97,19 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     return 0 if show(out, grid, cells, results, dataset, args, time.monotonic() - began) else 1
 
 
-def same_grid(out: Path, grid: Grid, dataset: Dataset) -> None:
-    """Raise GridError where the folder holds the sweep of another grid."""
+def same_grid(out: Path, grid: Grid, dataset: Dataset) -> bool:
+    """Whether the folder holds this grid's sweep, and all of it. Raises GridError where it holds that of another."""
     path = out / "sweep.json"
     if not path.exists():
-        return
+        return False
     try:
         earlier = json.loads(path.read_text("utf-8"))
         other = sweeps.difference(sweeps.identity(grid, dataset), earlier)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         other = "its sweep.json cannot be read"
     if other:
         raise GridError(f"{out} holds another sweep ({other}): choose another folder with --out, or remove this one")
+    return earlier.get("complete") is True
 
 
 def show(
@@ -132,6 +134,9 @@ def show(
         *sweeps.answer(grid, cells, found),
     ]
     with cli.saving("\n".join(text)):
+        others = [] if cli.holds(out / "report.html", f"<title>{sweeps.TITLE}</title>") else ["report.html"]
+        if aside := set_aside(out, others):
+            cli.complain(f"a report.html of something else is now in {aside}")
         sweeps.write_csv(out / "sweep.csv", grid, cells, results, dataset)
         write_json(out / "sweep.json", sweeps.record(grid, cells, found, dataset, seconds=seconds, command=sys.argv))
     common: dict[str, Any] = {"dataset": dataset.title, "stand_in": dataset.stand_in, "note": sweeps.common(grid)}

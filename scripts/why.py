@@ -79,7 +79,7 @@ def arguments() -> argparse.Namespace:
         named += [cli.arms(args.more)] if args.more is not None else []
     except parts.PartError as error:
         parser.error(f"argument ARM: {error}")
-    args.arms = list({arm.key: arm for some in named for arm in some}.values())
+    args.arms = list(cli.distinct(arm for some in named for arm in some))
     return args
 
 

@@ -336,6 +336,8 @@ WRONG = [
     (["--optimizer", "adam:learning_rate=1"], "adam has no argument 'learning_rate'; it has beta1, beta2, epsilon"),
     (["--network", "resnet"], "there is no network 'resnet'"),
     (["--dropout", "1"], "expected a probability, 0 ≤ p < 1, got '1'"),
+    (["--learning-rates", "0.001,0.0010000001"], "expected each rate once, got 0.001 and 0.0010000001 in"),
+    (["--qui"], "unrecognized arguments: --qui"),
     (["--learning-rate", "nan"], "expected a number > 0, got 'nan'"),
     (["--learning-rate", "-1"], "expected a number > 0, got '-1'"),
     (["--seeds", "0"], "expected an integer ≥ 1, got '0'"),
@@ -520,6 +522,8 @@ def test_a_run_that_is_stopped_keeps_what_was_finished_and_says_so(tmp_path, dat
     assert seeds == list(range(len(seeds)))
     assert 1 <= len(arm["validation_accuracy"]) == len(seeds) < 2000
     assert f"{len(seeds)} of 2000" in line
+    tables = (tmp_path / "out/tables.txt").read_text("utf-8")
+    assert f"The run was stopped: it has {len(seeds)} of 2000 seeds." in tables
     assert (tmp_path / "out" / "chosen-arms.png").exists()
 
 

@@ -59,6 +59,13 @@ def test_the_numerical_gradient_of_a_polynomial_is_its_derivative(rng):
     assert math.isclose(G[1, 2], 3 * before[1, 2] ** 2, rel_tol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_a_numerical_gradient_needs_float64(dtype):
+    A = np.ones(3, dtype)
+    with pytest.raises(ValueError, match=rf"expected an array of float64, got {np.dtype(dtype).name}: convert it"):
+        numerical_gradient(lambda: float((A**3).sum()), A)
+
+
 def test_a_readers_own_layer_is_checked_with_its_parameters(rng, X):
     errors = gradcheck(Scale(rng.normal(size=4)), X, rng=rng)
     assert errors.keys() == {"X", "a"}

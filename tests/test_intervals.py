@@ -38,6 +38,12 @@ def test_a_value_that_is_no_number_leaves_nothing_known(bad):
     assert np.isnan(interval([1.0, bad, 2.0])[1:]).all()
 
 
+def test_values_whose_squares_no_float_holds_have_a_mean_and_no_spread():
+    result = interval([1e200, 2e200, 3e200])
+    assert math.isclose(result.mean, 2e200)
+    assert np.isnan(result[1:]).all()
+
+
 def test_no_values_are_refused():
     with pytest.raises(ValueError, match="at least one value"):
         interval([])

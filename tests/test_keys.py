@@ -1,6 +1,7 @@
 """A unit's key changes with everything that decides its result, and with nothing else."""
 
 import functools
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -71,10 +72,51 @@ def test_an_object_is_described_by_its_class_and_what_it_holds():
     assert described(LeakyReLU(0.1)) != described(LeakyReLU(0.2))
 
 
+class Slotted:
+    __slots__ = ("__dict__", "gain")
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def scheme(self, shape, *, rng):
+        return self.gain * rng.normal(size=shape)
+
+    def another(self, shape, *, rng):
+        return -self.scheme(shape, rng=rng)
+
+
+def test_what_is_in_slots_is_described_too():
+    assert described(Slotted(1.0)) == described(Slotted(1.0))
+    assert described(Slotted(1.0)) != described(Slotted(2.0))
+
+
+def test_a_method_is_described_by_its_object_and_its_name():
+    assert described(Slotted(1.0).scheme) == described(Slotted(1.0).scheme)
+    others = [Slotted(1.0).scheme, Slotted(2.0).scheme, Slotted(1.0).another]
+    assert len({str(described(method)) for method in others}) == 3
+
+
+def test_after_a_change_of_an_imported_file_nothing_has_a_key_since_nobody_knows_what_runs(tmp_path, monkeypatch):
+    file = tmp_path / "imported_scheme.py"
+    file.write_text("def mine(): return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import imported_scheme
+
+    first = described(imported_scheme.mine)
+    file.write_text("def mine(): return 22\n")
+    with pytest.raises(Indescribable, match=r"imported_scheme\.py has changed"):
+        described(importlib.reload(imported_scheme).mine)
+    file.write_text("def mine(): return 1\n")
+    assert described(imported_scheme.mine) == first
+    file.unlink()
+    with pytest.raises(Indescribable):
+        described(imported_scheme.mine)
+
+
 @pytest.mark.parametrize(
     "x",
-    [lambda: 0, np.random.default_rng(0), np.array([object()]), sys],
-    ids=["lambda", "generator", "objects", "module"],
+    [lambda: 0, np.random.default_rng(0), np.array([object()]), sys, [].append],
+    ids=["lambda", "generator", "objects", "module", "method of a list"],
 )
 def test_what_would_not_be_the_same_tomorrow_has_no_key(x):
     with pytest.raises(Indescribable):

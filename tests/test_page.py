@@ -277,6 +277,7 @@ def test_the_page_of_studies_has_each_claim_rule_outcome_figure_and_table():
     record = {
         "claim": "A <claim>.", "source": "S", "rule": "R < 1.", "outcome": "held", "answer": "It is so.",
         "rows": [["width", "dead"], ["2", "100 %"]], "dataset": {"stand_in": True}, "command": ["study.py"],
+        "quick": False,
     }  # fmt: skip
     text = accounts.studies([chosen], [record], {"born_dead": b"<svg/>"})
     read = Read(text)
@@ -295,7 +296,7 @@ def test_the_page_of_studies_has_each_claim_rule_outcome_figure_and_table():
 def test_figures_that_are_too_large_for_one_page_are_named_instead():
     chosen, other = study("born_dead"), study("isometry")
     record = {"claim": "c", "source": "s", "rule": "r", "outcome": "held", "answer": "a", "command": []}
-    record |= {"dataset": {"stand_in": False}}
+    record |= {"dataset": {"stand_in": False}, "quick": False, "rows": [["a"], ["b"]]}
     large = {"born_dead": b"\x89PNG" + bytes(page.MOST), "isometry": b"\x89PNG"}
     text = accounts.studies([chosen, other], [record, record], large)
     assert len(text) < page.MOST

@@ -254,3 +254,12 @@ def test_this_package_is_no_file_of_ones_own(tmp_path):
     (tmp_path / "scratchnet").symlink_to(ROOT / "scratchnet")
     (tmp_path / "my.py").write_text("from scratchnet import init\n")
     assert own_files(tmp_path / "my.py") == [tmp_path / "my.py"]
+
+
+@pytest.mark.parametrize("call", ["importlib.import_module('helper')", "__import__('hel' + 'per')"])
+def test_a_neighbour_that_is_imported_in_an_unusual_way_is_refused_since_its_changes_would_go_unseen(folder, call):
+    (folder / "my.py").write_text(
+        f"import importlib\nhelper = {call}\ndef mine(shape, *, rng): return helper.ones(shape)\n"
+    )
+    with pytest.raises(PartError, match=r"my\.py loads .*helper\.py in a way that nobody can follow: write `import`"):
+        initialization(f"{folder}/my.py:mine")

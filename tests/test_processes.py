@@ -1,5 +1,6 @@
 """Worker processes: none that dies, stops or says nonsense costs more than its own unit, and none is left behind."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -44,6 +45,14 @@ def test_each_unit_is_done_once_and_every_step_is_told(few, jobs):
     found, steps = results(brightness, range(20), few, jobs=jobs)
     assert found == [(float(few.images[i].sum()), few.labels[i]) for i in range(20)]
     assert steps == 20 * 10
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_workers_have_the_images_to_the_last_bit(few, dtype):
+    images = np.random.default_rng(0).random((30, 784)).astype(dtype)
+    given = dataclasses.replace(few, images=images)
+    found, _ = results(brightness, range(20), given, jobs=2)
+    assert found == [(float(images[i].sum()), few.labels[i]) for i in range(20)]
 
 
 def test_nothing_to_do_is_done_at_once(few):

@@ -11,7 +11,7 @@ from scratchnet import init
 from scratchnet.lab.experiment import CHOOSING, Arm, named, train_stack
 from scratchnet.lab.parts import PartError
 from scratchnet.lab.rehearsal import rehearse, starts
-from scratchnet.layers import PReLU, Sigmoid, Tanh
+from scratchnet.layers import LeakyReLU, PReLU, Sigmoid, Tanh
 from scratchnet.network import mlp
 from scratchnet.normalization import BatchNorm, LayerNorm
 from scratchnet.optim import SGD, Adam
@@ -234,6 +234,18 @@ def rebinds_W(network, X, labels, *, rng):
     network.layers[0].W = init.he_normal(network.layers[0].W.shape, rng=rng)
 
 
+def sets_p(network, X, labels, *, rng):
+    network.layers[2].p = 0.9
+
+
+def sets_slope(network, X, labels, *, rng):
+    network.layers[1].slope = 0.9
+
+
+def replaces_a_layer(network, X, labels, *, rng):
+    network.layers[1] = Sigmoid()
+
+
 def broken(**change):
     return dataclasses.replace(SETTINGS, **change)
 
@@ -241,6 +253,9 @@ def broken(**change):
 @pytest.mark.parametrize(
     ("settings", "arm", "message"),
     [
+        (SETTINGS, Arm("a", "mine", preparation=sets_p), "mine does not work: it changes p of Dropout: it may fill"),
+        (broken(activation=LeakyReLU), Arm("a", "a", preparation=sets_slope), "it changes slope of LeakyReLU"),
+        (SETTINGS, Arm("a", "mine", preparation=replaces_a_layer), "it changes the layers: it may fill"),
         (broken(activation=Sigmoid), named("looks_linear"), "looks_linear needs the activation ReLU"),
         (SETTINGS, Arm("a", "mine", lambda shape, *, rng: np.zeros(3)), r"the initialization mine .*shape \(3,\)"),
         (SETTINGS, Arm("a", "mine", lambda shape, *, rng: 1 / 0), "ZeroDivisionError: division by zero .*line"),
@@ -275,6 +290,9 @@ def broken(**change):
         (broken(optimizer=lambda theta, grad, learning_rate: 3), ARMS[0], "the optimizer .* does not work: Attribute"),
     ],
     ids=[
+        "sets p",
+        "sets slope",
+        "replaces a layer",
         "unfit",
         "shape",
         "raises",

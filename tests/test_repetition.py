@@ -69,6 +69,20 @@ def test_a_run_that_was_stopped_is_compared_in_the_seeds_that_it_has():
     assert compared(then, THEN) == (True, "It came out the same, bit for bit: 2 networks.")
 
 
+def test_fewer_networks_or_more_are_not_the_same_but_where_a_run_was_stopped():
+    fewer = copy.deepcopy(THEN)
+    del fewer["comparisons"][0]["arms"][1]
+    for then, now in ((THEN, fewer), (fewer, THEN)):
+        same, said = compared(then, now)
+        assert not same
+        assert said.endswith("of which 2 have the same arm and seed.")
+    assert compared(fewer | {"complete": False}, THEN)[0]
+    assert compared(THEN, fewer | {"complete": False})[0]
+    other = copy.deepcopy(fewer)
+    other["comparisons"][0]["arms"][0]["key"] = "c"
+    assert not compared(fewer | {"complete": False}, other)[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -85,7 +99,7 @@ def test_what_is_no_results_json_is_one_sentence(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("wrong", [7, [None]], ids=repr)
-@pytest.mark.parametrize("name", [*NEEDED[:-1], "settings.seeds", "settings.device", "dataset.name"])
+@pytest.mark.parametrize("name", [*NEEDED[:-1], "settings.seeds", "settings.device", "dataset.name", "files.x"])
 def test_what_is_not_as_compare_writes_it_is_found_before_the_repetition(tmp_path, name, wrong):
     settings = {"seeds": [0, 1], "device": "cpu"}
     then = THEN | {"command": ["compare.py"], "folder": "/", "files": {}, "quick": True, "settings": settings}
@@ -167,6 +181,8 @@ def test_what_cannot_be_repeated_is_one_sentence(python, tmp_path, dataset):
         assert done.stdout == ""
 
     refused({}, "--repeat takes all else from FILE: leave out --epochs", "--epochs", "3", code=2)
+    refused({}, "--repeat takes all else from FILE: leave out --dropout", "--dropout", "0.2", code=2)  # the default
+    refused({"command": [*then["command"], "--list"]}, "its command trains nothing")
     refused(
         {"settings": then["settings"] | {"epochs": 7}}, "the settings came out as others than in this run: epochs 7"
     )

@@ -163,6 +163,12 @@ def test_pages_of_others_are_set_aside_its_own_is_written_anew_and_damaged_numbe
 ):
     """compare.py writes a report.html too, and into the same folder if nobody says another one."""
     damaged = dict(zip(["isometry", "skipinit", "he_depth"], ["{}", "", "null"], strict=True))
+    done = python("scripts/study.py", "born_dead", "--quick", "--dataset", dataset.name, "--out", tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    whole = json.loads((tmp_path / "whole/born_dead.json").read_text("utf-8"))
+    wrong = {"rows": [["one"], ["one", "two"]]}, {"rows": []}, {"rows": [[1], [2]]}, {"command": [7]}, {"quick": 1}
+    for name, change in zip(["deep_linear", "dropout_scale", "finite_width", "fixup", "momentum"], wrong, strict=True):
+        damaged[name] = json.dumps(whole | change)
     for name, text in damaged.items():
         (tmp_path / f"{name}.json").write_text(text)
     others = {"report.html": "<title>Initial weights</title>", "README.md": "# My own\n"}

@@ -328,6 +328,38 @@ def test_a_complete_sweep_is_drawn_again_from_any_folder_and_moved_aside_where_n
     assert sorted(path.name for path in aside.iterdir()) == names
     assert (aside / "sweep.csv").read_bytes() == table == (out / "sweep.csv").read_bytes()
 
+    (out / "sweep.csv").rename(tmp_path / "published.csv")  # what is left of another kernel's results goes aside too
+    (out / "sweep.journal").write_bytes(b"%08x %s\n" % (zlib.crc32(text), text) + units)
+    earlier = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert python("scripts/sweep.py", moved, *common).returncode == 0
+    assert any({path.name: path.read_bytes() for path in aside.iterdir()} == earlier for aside in out.glob("earlier/*"))
+
+
+def test_the_page_of_something_else_is_moved_aside(toml, tmp_path, python, dataset):
+    toml.write_text('scheme = "he_normal"\nwidth = [4, 5]\nimages = 100\nepochs = 1')
+    out = tmp_path / "out"
+    out.mkdir()
+    for text in ("<title>Initial weights</title>", "my own"):
+        (out / "report.html").write_text(text)
+        done = python("scripts/sweep.py", toml, "--out", out, "--dataset", dataset.name)
+        assert done.returncode == 0 and "a report.html of something else is now in" in done.stderr
+        assert any(path.read_text() == text for path in out.glob("earlier/*/report.html"))
+    assert "is now in" not in python("scripts/sweep.py", toml, "--out", out, "--dataset", dataset.name).stderr
+
+
+def test_a_sweep_json_that_cannot_be_read_is_another_sweep(toml, tmp_path, python, dataset):
+    (tmp_path / "out").mkdir()
+    for text in ("{", "[" * 100_000, "null"):
+        (tmp_path / "out/sweep.json").write_text(text)
+        done = python("scripts/sweep.py", toml, "--out", tmp_path / "out", "--dataset", dataset.name)
+        assert done.returncode == 2 and "sweep.json cannot be read" in done.stderr.splitlines()[-1]
+
+
+def test_none_is_no_normalization_however_it_is_written(toml, tmp_path, python, dataset):
+    toml.write_text('scheme = "he_normal"\nnormalization = "None"\nwidth = 4\nimages = 100\nepochs = 1')
+    done = python("scripts/sweep.py", toml, "--out", tmp_path / "out", "--dataset", dataset.name)
+    assert done.returncode == 0, done.stderr
+
 
 def test_a_large_grid_is_counted_and_asks(toml, python, dataset):
     toml.write_text('scheme = "he_normal"\nwidth = 4\nseed = "0-10000"\nimages = 100')

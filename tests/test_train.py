@@ -386,8 +386,10 @@ def test_masked_arrays_are_refused_since_what_is_masked_would_be_used(dataset, n
 
 @pytest.mark.parametrize("dtype", [np.complex64, object])
 def test_images_are_real_numbers(dataset, dtype):
-    with pytest.raises(ValueError, match=rf"^images: expected real numbers, got {np.dtype(dtype).name}$"):
+    with pytest.raises(ValueError, match=rf"^images: expected rows of real numbers, got {np.dtype(dtype).name} of"):
         evaluate(mlp([784, 10]), dataset.images[:5].astype(dtype), dataset.labels[:5])
+    with pytest.raises(ValueError, match=r"^images: expected rows of real numbers, got float32 of shape \(5, 1, 784\)"):
+        evaluate(mlp([784, 10]), dataset.images[:5, None], dataset.labels[:5])
     for real in (np.float64, np.int32, np.uint8, bool):
         evaluate(mlp([784, 10]), (255 * dataset.images[:5]).astype(real), dataset.labels[:5])
 

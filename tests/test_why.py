@@ -41,6 +41,59 @@ def test_with_train_the_units_are_followed_with_and_without_dropout(small, pytho
     assert page.count("<img") == 2
 
 
+def test_parts_of_one_name_from_two_folders_are_two_arms(small, python, tmp_path):
+    """However they are given: each as an ARM, or in --arms."""
+    for folder, scale in (("a", 0.01), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my.py").write_text(
+            f"def mine(shape, *, rng):\n    return {scale} * rng.normal(size=shape)\n"
+        )
+    arms = [f"{tmp_path}/{folder}/my.py:mine" for folder in "ab"]
+    done = python(*small, *arms, "--hidden", "8", "--train", "2", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out/why.json").read_text(encoding="utf-8"))
+    assert [entry["label"] for entry in found["start"].values()] == arms
+    assert list(found["units"]["without dropout"]) == arms
+
+
+OWN = """
+from scratchnet.layers import Tanh
+from scratchnet.network import mlp
+
+def drawn(sizes, *, activation, dropout, rng, dtype):
+    network = mlp(sizes, activation=activation, dropout=dropout, rng=rng, dtype=dtype)
+    network.theta[...] = rng.normal(size=network.theta.shape)
+    return network
+
+class Tires(Tanh):
+    calls = 0
+
+    def forward(self, X, train=False):
+        Tires.calls += 1
+        if Tires.calls > 60:
+            raise RuntimeError("too many calls")
+        return super().forward(X)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--network", "own.py:drawn"], "AttributeError: 'list' object has no attribute 'normal' (own.py, line 7)"),
+        (["--activation", "own.py:Tires"], "RuntimeError: too many calls (own.py, line 16)"),
+    ],
+)
+def test_a_part_that_fails_after_the_rehearsal_is_one_sentence(option, told, python, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    option[1] = f"{tmp_path}/{option[1]}"
+    done = python(
+        "scripts/why.py", "--dataset", "synthetic", "zeros", *option, "--train", "100", "--out", tmp_path / "out"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"why.py: a part of your own does not work: {told}"
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

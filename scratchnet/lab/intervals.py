@@ -74,9 +74,10 @@ def interval(values: ArrayLike, level: float = 0.95) -> Interval:
     n = len(x)
     if n == 0:
         raise ValueError("an interval needs at least one value, got none")
-    if n == 1 or not np.isfinite(x).all():
-        return Interval(float(x.mean()), math.nan, math.nan, math.nan)
-    mean, std = float(x.mean()), float(x.std(ddof=1))
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest number that there is
+        mean, std = float(x.mean()), float(x.std(ddof=1)) if n > 1 else math.nan
+    if not math.isfinite(std):
+        return Interval(mean, math.nan, math.nan, math.nan)
     half = t_quantile(n - 1, level) * std / math.sqrt(n)
     return Interval(mean, std, mean - half, mean + half)
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import platform
 import sys
 import types
@@ -48,6 +49,8 @@ def described(x: Any) -> Any:
         return ["file", x.name, *(digest for _, digest in x.files)]
     if isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
         return _named(x)
+    if isinstance(x, types.MethodType):
+        return ["method", described(x.__self__), _named(x.__func__)]
     if isinstance(x, functools.partial):
         return ["partial", described(x.func), described(x.args), described(x.keywords)]
     if isinstance(x, (np.ndarray, np.generic)) and not x.dtype.hasobject:
@@ -61,7 +64,7 @@ def described(x: Any) -> Any:
     if dataclasses.is_dataclass(x):
         return [_named(type(x)), *(described(getattr(x, field.name)) for field in dataclasses.fields(x))]
     if hasattr(x, "__dict__") and not isinstance(x, types.ModuleType):  # such as an activation
-        return [_named(type(x)), described(vars(x))]
+        return [_named(type(x)), described(object.__getstate__(x))]  # with what is in __slots__
     raise Indescribable(f"{type(x).__name__} has no description")
 
 
@@ -69,22 +72,33 @@ def _named(x: Any) -> list[str]:
     """A function or class by its module and name, with a digest of the file that it is in."""
     if "<" in x.__qualname__:
         raise Indescribable(f"{x.__qualname__.rpartition('.')[2]} is a lambda or a local function")
+    if x.__module__ is None:  # a method of an object of Python's own, such as a list
+        raise Indescribable(f"{x.__qualname__} belongs to no module")
     if x.__module__ == "__main__" and (late := script().late.get(x.__qualname__)):
         raise Indescribable(f"{x.__qualname__} reads {late}, which the file alone does not tell")
     return [x.__module__, x.__qualname__, _source(x.__module__)]
 
 
-@functools.cache
-def _source(module: str) -> str:
-    """A digest of the file of a module; none of a module without a file that is no part of Python or NumPy.
+_seen: dict[str, str] = {}  # path → digest, as it was when it was first asked for
 
-    A function called `judge` is left out: it works on results, and whoever mends it shall not lose them.
-    """
+
+def _source(module: str) -> str:
+    """A digest of the file of a module; none of a module without a file that is no part of Python or NumPy."""
     if module == "builtins" or module.partition(".")[0] == "numpy":
         return ""
-    path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None:
-        raise Indescribable(f"{module} is no file")
+    path = getattr(sys.modules.get(module), "__file__", None) or ""
+    try:
+        digest = _digest(path, os.stat(path).st_mtime_ns)
+    except OSError:
+        raise Indescribable(f"{module} is no file") from None
+    if _seen.setdefault(path, digest) != digest:
+        raise Indescribable(f"{path} has changed: nobody knows which one this process has imported")
+    return digest
+
+
+@functools.cache
+def _digest(path: str, changed: int) -> str:
+    """Of what the file holds, but for a function called `judge`: it works on results, and to mend it loses none."""
     if Path(path).suffix != ".py":
         return file_digest(path)
     body = ast.parse(Path(path).read_bytes()).body

@@ -68,6 +68,8 @@ GIVEN = {
 # What literal_eval does not know.
 NUMBERS = {"true": True, "false": False, "inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
+MODULE = "scratchnet_part_"  # how the name of a FILE.py's module begins
+
 # Modules that exist once in a process, whatever lies beside a file.
 KEPT = {"scratchnet", "numpy", *sys.stdlib_module_names}
 
@@ -154,7 +156,7 @@ def load_file(path: str) -> ModuleType:
 
 @functools.cache
 def _module(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
-    name = f"scratchnet_part_{Path(path).stem}_{abs(hash(path))}"
+    name = f"{MODULE}{Path(path).stem}_{abs(hash(path))}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PartError(f"{path} is no Python file: its name must end in .py")
@@ -162,12 +164,14 @@ def _module(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     try:
-        with _neighbours(Path(path).parent):
+        with _neighbours(Path(path).parent) as found:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PartError(f"{path} cannot be loaded: {told(error, path)}") from error
     _unchanged(path, files)  # nor has it meanwhile
+    if unknown := found - {file for file, _ in files}:
+        raise PartError(f"{path} loads {min(unknown)} in a way that nobody can follow: write `import` and its name")
     return module
 
 
@@ -179,10 +183,11 @@ def _unchanged(path: str, files: tuple[tuple[str, str], ...]) -> None:
 
 
 @contextmanager
-def _neighbours(folder: Path) -> Iterator[None]:
+def _neighbours(folder: Path) -> Iterator[set[str]]:
     """While a file of `folder` is executed, the modules beside it are found first, and they are forgotten afterwards.
 
-    So two files in two folders may each have a neighbour called helper.
+    So two files in two folders may each have a neighbour called helper. Yields a set that then has the files of those
+    that were imported.
     """
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
     earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in beside - KEPT}
@@ -192,14 +197,16 @@ def _neighbours(folder: Path) -> Iterator[None]:
     before, cached = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True  # a neighbour that changes twice in a second would be taken for its bytecode
+    files: set[str] = set()
     try:
-        yield
+        yield files
     finally:
         with suppress(ValueError):  # the file has taken it out itself
             sys.path.remove(str(folder))
         sys.dont_write_bytecode = cached
         for name in [name for name in sys.modules if name not in before and _lies_beside(name, folder)]:
-            del sys.modules[name]
+            file = getattr(sys.modules.pop(name), "__file__", None) or ""
+            files |= {file} if file.endswith(".py") else set()
         sys.modules.update(earlier)
 
 
@@ -224,6 +231,12 @@ def told(error: BaseException, path: str | None = None) -> str:
         if own and "site-packages" not in frame.filename:
             return f"{text} ({Path(frame.filename).name}, line {frame.lineno})"
     return text
+
+
+def came_from_a_file(error: BaseException) -> bool:
+    """Whether an exception was raised in a FILE.py, or in what that called."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(str(frame.f_globals.get("__name__")).startswith(MODULE) for frame in frames)
 
 
 def find(text: str, known: Mapping[str, Part], kind: str) -> Part:

@@ -126,10 +126,11 @@ class _Team:
         """Start more workers. Raises CannotSend where there were never any, and WorkerDied where there are none."""
         try:
             if self.images is None:
-                _check_room(self.dataset.images.nbytes)
-                self.images = self.context.RawArray("f", self.dataset.images.size)
-                np.frombuffer(self.images, np.float32)[:] = self.dataset.images.reshape(-1)
-            given = self.images, self.dataset.images.shape, self.dataset.labels
+                images = self.dataset.images
+                _check_room(images.nbytes)
+                self.images = self.context.RawArray("b", images.nbytes)
+                np.frombuffer(self.images, images.dtype)[:] = images.reshape(-1)
+            given = self.images, self.dataset.images.dtype, self.dataset.images.shape, self.dataset.labels
             with workers_with_one_thread(self.import_main):
                 for _ in range(count):
                     self.workers.append(_Worker(self.context, given, self.said))
@@ -314,11 +315,11 @@ def shielding_children() -> Iterator[None]:
 # --- in a worker ------------------------------------------------------------------------------------------------------
 
 
-def _serve(connection: Any, shared: Any, shape: tuple[int, int], labels: np.ndarray) -> None:
+def _serve(connection: Any, shared: Any, dtype: np.dtype, shape: tuple[int, int], labels: np.ndarray) -> None:
     """Do each unit that comes, until nobody sends any more; say `steps` every BEAT seconds, and then how it went."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, where nothing shields it
     end_with_parent()
-    images = np.frombuffer(shared, np.float32).reshape(shape)
+    images = np.frombuffer(shared, dtype).reshape(shape)
     speaking, busy, done, told_of = threading.Lock(), threading.Event(), 0, 0
 
     def tick(steps: int) -> None:

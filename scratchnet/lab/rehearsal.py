@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,11 +104,26 @@ def _start(arm: Arm, seed: int, X: np.ndarray, labels: np.ndarray, settings: Set
     """A digest of the network as `arm` starts it, and the state in which it leaves its random numbers."""
     rng = stream(_drawn(seed, settings), "weights")
     network = initialized(arm, _drawn(seed, settings), settings, X, labels, rng=rng)
+    if arm.preparation is not None and (changed := _changed(network, settings.network(stream(seed, "dropout")))):
+        raise ValueError(f"it changes {changed}: it may fill the parameters and states of the layers, and nothing else")
     for parameter, A, _ in parameters(network):
         if not np.may_share_memory(A, network.theta):
             raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
     numbers = b"".join(A.tobytes() for A in (network.theta, *dict(states(network)).values()))
     return hashlib.sha256(numbers).digest(), str(rng.bit_generator.state)
+
+
+def _changed(network: Network, untouched: Network) -> str:
+    """What a preparation has changed besides arrays, which alone go into a stack: layers, or a number such as p."""
+    layers, others = list(walk(network)), list(walk(untouched))
+    if list(map(type, layers)) != list(map(type, others)):
+        return "the layers"
+    for one, other in zip(layers, others, strict=True):
+        for name in inspect.signature(type(one)).parameters:
+            value = getattr(one, name, None)
+            if isinstance(value, (int, float)) and value != getattr(other, name, None):
+                return f"{name} of {type(one).__name__}"
+    return ""
 
 
 def _rehearse_network(settings: Settings, seed: int, X: np.ndarray, labels: np.ndarray) -> None:

@@ -97,7 +97,7 @@ def _settings(spec: Mapping[str, Any], folder: str) -> Settings:
         sizes=tuple(spec["sizes"]),
         build=find("network"),
         activation=find("activation"),
-        normalization=None if spec["normalization"] == "none" else find("normalization"),
+        normalization=None if spec["normalization"].lower() == "none" else find("normalization"),
         dropout=spec["dropout"],
         optimizer=find("optimizer"),
         learning_rate=spec["arms"][0][1],

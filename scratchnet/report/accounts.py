@@ -114,14 +114,13 @@ def _studied(study: Study, record: Mapping[str, Any], picture: bytes | None) -> 
         Words(f"Rule: {record['rule']}"),
         Folded("The experiment", [Words(" ".join(study.experiment.split()))]),
     ]
-    if record.get("quick"):
+    if record["quick"]:
         parts.insert(0, Words("A quick look, too small to decide.", "small"))
     if picture is not None:
         parts.append(Picture(picture, record["answer"]))
     else:
         parts.append(Words(f"The figure is in `{study.name}.png`, beside this page.", "small"))
-    if "rows" in record:
-        parts.append(Table(record["rows"], study.title))
+    parts.append(Table(record["rows"], study.title))
     if study.remarks:
         parts.append(Words(" ".join(study.remarks.split())))
     return Section(study.title, parts, study.name)

@@ -87,14 +87,18 @@ def index(studies: Sequence[Study], records: Sequence[Mapping[str, Any]]) -> str
 def is_record(found: Any) -> bool:
     """Whether what was read from a file is a `record`, as far as `index` and the page of studies need it."""
     kinds: dict[str, type] = dict.fromkeys(("study", "claim", "source", "rule", "outcome", "answer"), str)
-    kinds |= {"rows": list, "dataset": dict, "command": list, "processor_seconds": float}
-    whole = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
-    return whole and "stand_in" in found["dataset"] and all(isinstance(row, list) for row in found["rows"])
+    kinds |= {"rows": list, "dataset": dict, "command": list, "processor_seconds": float, "quick": bool}
+    if not (isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in kinds.items())):
+        return False
+    rows, words = found["rows"], list(found["command"])
+    if not (rows and all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows)):
+        return False
+    return "stand_in" in found["dataset"] and all(isinstance(word, str) for word in sum(rows, words))
 
 
 def qualified(found: Mapping[str, Any]) -> str:
     """The outcome in a `record`, and what makes it less than a result."""
-    less = ["a quick look"] if "--quick" in found["command"] else []
+    less = ["a quick look"] if found["quick"] else []
     less += ["not Fashion-MNIST"] if found["dataset"]["stand_in"] else []
     return found["outcome"] + (f" ({', '.join(less)})" if less else "")
 
@@ -108,6 +112,7 @@ def record(
     command: Sequence[str],
     seconds: float,
     used: float,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Everything that the section and the figure show, ready for JSON: NaN and infinity are None."""
     return {
@@ -121,6 +126,7 @@ def record(
         "numbers": _plain(numbers),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "stand_in": dataset.stand_in},
         "command": list(command),
+        "quick": quick,
         "seconds": round(seconds, 1),
         "processor_seconds": round(used, 1),
         "environment": environment(),

@@ -13,7 +13,10 @@ from scratchnet.lab.experiment import Settings
 from scratchnet.lab.keys import differences, file_digest
 from scratchnet.report.results import told
 
-NEEDED = ("command", "folder", "files", "dataset", "settings", "environment", "comparisons", "learning_rates", "quick")
+NEEDED = (
+    *("command", "folder", "files", "dataset", "settings", "environment", "comparisons", "learning_rates", "complete"),
+    "quick",
+)
 
 # Percentage points by which the accuracy of a run may differ where versions or kernels do, and the mean over S seeds by
 # POINTS/√S: rounding errors grow while a network trains. It is over three times what was measured: docs/your-own.md.
@@ -36,14 +39,19 @@ def read(path: Path) -> dict[str, Any]:
         raise CannotRepeat(f"{path} cannot be repeated: it lacks {', '.join(missing)} (an earlier version wrote less)")
     try:
         words = [*found["command"], found["folder"], found["dataset"]["name"], found["dataset"]["sha256"]]
+        words += [found["settings"]["device"], *found["files"].values()]
+        words += [word for (arm, _), (digest, _) in _runs(found) for word in (arm, digest)]
         numbers = [accuracy for _, (_, accuracy) in _runs(found)]
         rates, mappings = found["learning_rates"] or {}, [found[name] for name in ("files", "settings", "environment")]
-        whole = all(isinstance(word, str) for word in [*words, found["settings"]["device"]])
+        whole = all(isinstance(word, str) for word in words)
         whole &= all(isinstance(x, float) for x in numbers) and all(isinstance(x, dict) for x in [rates, *mappings])
-    except (TypeError, KeyError, ValueError):
+        whole &= all(isinstance(seed, int) for (_, seed), _ in _runs(found)) and isinstance(found["complete"], bool)
+    except (TypeError, KeyError, ValueError, AttributeError):
         whole = False
     if not whole:
         raise CannotRepeat(f"{path} is no results.json: something in it is not as compare.py writes it")
+    if {"--list", "--help", "-h"} & {*found["command"]}:
+        raise CannotRepeat(f"{path} cannot be repeated: its command trains nothing ({' '.join(found['command'])})")
     return found
 
 
@@ -89,8 +97,9 @@ def compared(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[bool, str
     """
     before, after = dict(_runs(then)), dict(_runs(now))
     both = [run for run in before if run in after]
-    if not both:
-        return False, "It did not come out the same: no network of then was trained again."
+    if (now["complete"] and len(both) < len(before)) or (then["complete"] and len(both) < len(after)) or not both:
+        counts = f"{len(before)} networks were trained then and {len(after)} now, of which {len(both)}"
+        return False, f"It did not come out the same: {counts} have the same arm and seed."
     others = [run for run in both if before[run] != after[run]]
     choices = then["learning_rates"] == now["learning_rates"] or not now["complete"] or not then["complete"]
     if not others and choices:

@@ -22,6 +22,7 @@ from scratchnet.report.results import environment
 from scratchnet.report.tables import _loss_format
 
 COLUMNS = (*AXES, *FIELDS, "steps")
+TITLE = "A sweep"
 
 
 def write_csv(
@@ -179,4 +180,4 @@ def report(
     rows = [["axis", "values"], *([name, ", ".join(map(str, grid.axes[name]))] for name in grid.varying)]
     parts.append(Section("The grid", [Table(rows, "What varies")]))
     parts.append(Words("All runs are in `sweep.csv`, a row each, beside this page.", "small"))
-    return page.html("A sweep", parts, lead=lead, foot=foot(command))
+    return page.html(TITLE, parts, lead=lead, foot=foot(command))
