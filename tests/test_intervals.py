@@ -15,10 +15,11 @@ def test_t_quantile_equals_scipys(df):
     assert math.isclose(t_quantile(df, 0.9998), scipy.stats.t.ppf(0.9999, df), rel_tol=1e-3)
 
 
-def test_interval_equals_scipys(rng):
-    x = rng.normal(3, 2, size=7)
+@pytest.mark.parametrize("n", [2, 7])
+def test_interval_equals_scipys(rng, n):
+    x = rng.normal(3, 2, size=n)
     result = interval(x)
-    low, high = scipy.stats.t.interval(0.95, 6, x.mean(), scipy.stats.sem(x))
+    low, high = scipy.stats.t.interval(0.95, n - 1, x.mean(), scipy.stats.sem(x))
     np.testing.assert_allclose(result, (x.mean(), x.std(ddof=1), low, high), rtol=1e-5)
 
 
