@@ -155,6 +155,9 @@ def test_what_a_worker_is_given_and_what_it_says(scheduler, tmp_path, rng, monke
         assert all(same(a, b) for a, b in zip(there, compare(arms, few, settings, seeds=[0, 1], jobs=1), strict=True))
         assert Laboratory(few, execute=on_dask).each(work, ["a"]) == [[float(images.sum()), 225, "float32", [1]]]
         assert done("a", "b") == {i: [float(images.sum()), 225, "float32", [1]] for i in (0, 1)}
+        exact = Dataset("noise", rng.random((50, 784)), labels, images[:0], labels[:0])
+        [(_, found)] = cluster.on_dask(work, ["a"], exact, lambda n: None, client)
+        assert found == [float(exact.images.sum()), 225, "float64", [1]]
         with pytest.raises(cluster.Failed, match="no such thing"):
             done("a", "fail")
         with monkeypatch.context() as patch:
@@ -172,5 +175,8 @@ def test_what_a_worker_is_given_and_what_it_says(scheduler, tmp_path, rng, monke
 def test_images_travel_as_bytes_where_that_is_all_there_is_to_them(rng):
     images = np.arange(256, dtype=np.float32)[None] / 255
     assert cluster._as_bytes(images).dtype == np.uint8
-    other = rng.random((2, 784), dtype=np.float32)
-    assert cluster._as_bytes(other) is other
+    others = rng.random((2, 784), dtype=np.float32), rng.normal(size=(2, 784)), images.astype(np.float64)
+    assert all(cluster._as_bytes(other) is other for other in others)
+    for A in (images, *others):
+        arrived = cluster._as_numbers(cluster._as_bytes(A))
+        assert arrived.dtype == A.dtype and np.array_equal(arrived, A)

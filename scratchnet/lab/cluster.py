@@ -92,8 +92,7 @@ class Given(WorkerPlugin):
         different = differences(self.environment, environment())
         if any(library["num_threads"] > 1 for library in threadpool_info() if library["user_api"] == "blas"):
             different.append("BLAS threads 1, now several")
-        images = self.images if self.images.dtype == np.float32 else self.images.astype(np.float32) / 255
-        _given[self.name] = images, self.labels, "; ".join(different)
+        _given[self.name] = _as_numbers(self.images), self.labels, "; ".join(different)
         for digest, content in self.files.items():  # into a folder that Dask removes when the worker ends
             path = Path(worker.local_directory) / f"scratchnet-{digest}"
             path.write_bytes(content)
@@ -105,9 +104,15 @@ class Given(WorkerPlugin):
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
-    """The images as uint8, where these are all that there is to them: a quarter of the size."""
-    small = np.rint(images * 255).astype(np.uint8)
-    return small if np.array_equal(small.astype(np.float32) / 255, images) else images
+    """Images of float32 as uint8, where these are all that there is to them: a quarter of the size."""
+    with np.errstate(invalid="ignore"):  # of what is beyond 0 to 255
+        small = np.rint(images * 255).astype(np.uint8)
+    return small if images.dtype == np.float32 and np.array_equal(_as_numbers(small), images) else images
+
+
+def _as_numbers(images: np.ndarray) -> np.ndarray:
+    """The images that `_as_bytes` was given."""
+    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
 
 
 def _work(work: Work, spec: Any, given: str) -> tuple[str, Any]:
