@@ -106,8 +106,15 @@ def _number(text: str) -> float:
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser that prints the script's docstring as it stands, and takes whole names of options alone."""
-    kind = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=doc, formatter_class=kind, allow_abbrev=False)
+    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        for word in sys.argv[1:] if args is None else args:
+            if word.startswith("--") and word.endswith("=--"):  # of which Python 3.11 makes an empty list
+                self.error(f"argument {word[:-3]}: expected a value, got '--'")
+        return super().parse_known_args(args, namespace)
 
 
 def hidden(text: str) -> tuple[int, ...]:

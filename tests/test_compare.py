@@ -338,6 +338,7 @@ WRONG = [
     (["--dropout", "1"], "expected a probability, 0 ≤ p < 1, got '1'"),
     (["--learning-rates", "0.001,0.0010000001"], "expected each rate once, got 0.001 and 0.0010000001 in"),
     (["--qui"], "unrecognized arguments: --qui"),
+    (["--arms=--"], "argument --arms: expected a value, got '--'"),
     (["--learning-rate", "nan"], "expected a number > 0, got 'nan'"),
     (["--learning-rate", "-1"], "expected a number > 0, got '-1'"),
     (["--seeds", "0"], "expected an integer ≥ 1, got '0'"),
