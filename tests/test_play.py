@@ -310,6 +310,18 @@ def test_a_tab_that_is_gone_stops_training_and_gives_its_place_to_the_next(serve
     assert len(server.sessions) == TABS and names[-1] in server.sessions
 
 
+def test_no_session_is_computing_when_the_server_has_closed(data):
+    """Python crashes now and then, once in a thousand kills, where it ends with a thread in the middle of NumPy."""
+    with Playground() as server:
+        server.dataset = data
+        for _ in range(2):
+            server.open(A=SMALL | {"depth": "20"})
+        running = list(server.sessions.values())
+        for session in running:
+            session.ask("start")
+    assert len(running) == 2 and all(session.ended for session in running)
+
+
 def test_a_session_that_nobody_asks_for_ends(data, monkeypatch):
     monkeypatch.setattr(sessions, "FORGOTTEN", 0.1)
     session = Session(data)

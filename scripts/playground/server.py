@@ -15,6 +15,7 @@ import json
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,7 @@ from scratchnet.data import Dataset
 
 TABS = 4  # sessions at a time
 BODY = 10_000  # bytes of a message, at most
+ENDING = 1.5  # seconds in which sessions may end at the end of the process
 IDLE = 30.0  # seconds after which a connection that says nothing is closed
 
 HERE, WEB = Path(__file__).parent, Path(scratchnet.report.__file__).parent / "web"
@@ -58,6 +60,7 @@ HEADERS = {
 
 class Playground(ThreadingHTTPServer):
     """The server, its token and its sessions. Threads are daemons: they end with the process, whatever they do.
+    Those of sessions are waited for a moment: Python may crash at its end with a thread that is computing.
 
     Give it its `dataset` before it serves: a port that is taken is found out before images are read.
     """
@@ -71,6 +74,12 @@ class Playground(ThreadingHTTPServer):
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", port), Handler)
+
+    def server_close(self) -> None:
+        super().server_close()
+        deadline = time.monotonic() + ENDING
+        for session in list(self.sessions.values()):
+            session._end(max(0.0, deadline - time.monotonic()))
 
     @property
     def hosts(self) -> tuple[str, str]:

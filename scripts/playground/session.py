@@ -146,6 +146,12 @@ class Session:
         """End the thread."""
         self._open = False
 
+    def _end(self, seconds: float) -> None:
+        """End the thread, from another one, and wait for it."""
+        self._open = False
+        self._messages.put((lambda: None, Future()))
+        self._thread.join(seconds)
+
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     @property
