@@ -100,6 +100,7 @@ def test_after_a_change_of_an_imported_file_nothing_has_a_key_since_nobody_knows
     file = tmp_path / "imported_scheme.py"
     file.write_text("def mine(): return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "imported_scheme", raising=False)  # where tests run twice in a process
     import imported_scheme
 
     first = described(imported_scheme.mine)
