@@ -2,9 +2,14 @@
 
 import functools
 import importlib
+import json
+import random
 import subprocess
 import sys
-from dataclasses import replace
+import textwrap
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -58,6 +63,82 @@ OTHERS = {
 def test_everything_that_decides_a_result_is_in_its_key():
     keys = [key(train_unit, unit) for unit in (UNIT, *OTHERS.values())] + [key(train_unit, UNIT, "other data")]
     assert len(set(keys)) == len(OTHERS) + 2
+
+
+def test_equal_specs_of_different_work_have_different_keys():
+    assert key(train_unit, UNIT) != key(named, UNIT)
+
+
+@dataclass
+class Point:
+    x: float
+
+
+@dataclass
+class Place:
+    x: float
+
+
+class Colour(Enum):
+    RED = 1
+
+
+class Tone(Enum):
+    RED = 1
+
+
+class Bag:
+    def __init__(self, x):
+        self.x = x
+
+
+class Box(Bag):
+    pass
+
+
+def one(*given):
+    return 1
+
+
+def other(*given):
+    return 2
+
+
+def test_what_differs_in_anything_is_described_differently():
+    things = [
+        functools.partial(one, 1),
+        functools.partial(one, 2),
+        functools.partial(one, a=1),
+        functools.partial(other, 1),
+        *({"a": 1}, {"b": 1}, {"a": 2}, Counter(a=1), [1], (1,), range(1), [1, 1]),
+        *(Point(1.0), Point(2.0), Place(1.0), Colour.RED, Tone.RED, Bag(1), Bag(2), Box(1)),
+        *(1, 1.0, "1", True, None, one, other, np.float32(1), np.float64(1), np.array([1.0]), np.sort),
+    ]
+    assert len({json.dumps(described(thing)) for thing in things}) == len(things)
+
+
+def test_functions_of_python_and_numpy_need_no_file_since_their_versions_are_in_the_environment():
+    assert described(sum) == ["builtins", "sum", ""]
+    assert described(np.sort) == ["numpy", "sort", ""]
+    assert described(np.random.default_rng)[1:] == ["default_rng", ""]
+    if hasattr(np.tanh, "__qualname__"):  # not before NumPy 2.2
+        assert described(np.tanh) == ["numpy", "tanh", ""]
+    assert described(np.linalg.norm) == ["numpy.linalg", "norm", ""]
+    assert described(textwrap.fill)[2] != described(init.he_normal)[2] != ""
+
+
+def test_a_function_of_a_script_has_no_key_if_it_reads_what_only_the_main_guard_sets(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from scratchnet.lab.keys import Indescribable, described\n"
+        "def reads(): return GAIN\ndef does_not(): return 1\n"
+        "if __name__ == '__main__':\n    GAIN = 2\n    print(described(does_not)[:2])\n"
+        "    try: described(reads)\n    except Indescribable as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.stdout.splitlines() == [
+        "['__main__', 'does_not']",
+        "reads reads GAIN, which the file alone does not tell",
+    ]
 
 
 def test_arrays_are_described_by_type_shape_and_every_bit():
@@ -114,11 +195,28 @@ def test_after_a_change_of_an_imported_file_nothing_has_a_key_since_nobody_knows
         described(imported_scheme.mine)
 
 
-@pytest.mark.parametrize(
-    "x",
-    [lambda: 0, np.random.default_rng(0), np.array([object()]), sys, [].append],
-    ids=["lambda", "generator", "objects", "module", "method of a list"],
-)
+class Whole(int):
+    """Whose attributes are more than the number."""
+
+
+cyclic = Bag(1)
+cyclic.x = cyclic
+NOT_THE_SAME_TOMORROW = {
+    "lambda": lambda: 0,
+    "generator": np.random.default_rng(0),
+    "Python's generator": random.Random(0),
+    "objects": np.array([object()]),
+    "masked array": np.ma.masked_equal([1, 2], 1),
+    "a number with more": Whole(1),
+    "module": sys,
+    "method of a list": [].append,
+    "no file": sys.intern,
+    "a ufunc of a lambda": np.frompyfunc(lambda x: x, 1, 1),
+    "cycle": cyclic,
+}
+
+
+@pytest.mark.parametrize("x", NOT_THE_SAME_TOMORROW.values(), ids=NOT_THE_SAME_TOMORROW)
 def test_what_would_not_be_the_same_tomorrow_has_no_key(x):
     with pytest.raises(Indescribable):
         key(train_unit, [x])
@@ -137,6 +235,7 @@ def test_a_part_of_ones_own_is_described_by_the_content_of_its_file_and_of_those
     assert len(keys) == 4
     assert key(train_unit, UNIT._replace(arms=[mine])) in keys, "an arm keeps the key of the files that it came from"
     named_last = part_files([named(f"{tmp_path}/own.py:mine")])
+    assert part_files(replace(mine, scheme=functools.partial(mine.scheme, gain=1))) == part_files([mine])
     assert named_last == {str(path): file_digest(path) for path in own_files(tmp_path / "own.py")}
     assert all(part_files([mine])[path] != digest for path, digest in named_last.items())
 
@@ -162,6 +261,32 @@ def test_an_environment_names_the_kernels_that_were_chosen():
     assert found["numpy"] == np.__version__
     assert set(found) == {"python", "numpy", "scratchnet", "code", "platform", "blas", "kernels", "simd"}
     assert all(found.values())
+
+
+def library(api, name, version, path, **more):
+    return {"user_api": api, "internal_api": name, "version": version, "filepath": path} | more
+
+
+LIBRARIES = [
+    library("openmp", "openmp", None, "libgomp.so"),
+    library("blas", "openblas", "0.3", "scipy.libs/a", architecture="Haswell"),
+    library("blas", "openblas", "0.2", "numpy.libs/a", architecture="Zen"),
+    library("blas", "mkl", "1", "scipy.libs/b"),
+]
+
+
+@pytest.mark.parametrize(
+    ("libraries", "kernels"),
+    [
+        (LIBRARIES, "openblas 0.2 Zen"),
+        (LIBRARIES[:2], "openblas 0.3 Haswell"),
+        (LIBRARIES[1::2], "mkl 1, openblas 0.3 Haswell"),
+        (LIBRARIES[:1], "unknown"),
+    ],
+)
+def test_the_kernels_are_those_of_numpys_own_blas_where_it_has_one(libraries, kernels, monkeypatch):
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: libraries)
+    assert environment()["kernels"] == kernels
 
 
 def test_two_environments_differ_in_everything_but_the_platforms_name():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copyreg
 import dataclasses
 import functools
 import hashlib
@@ -38,34 +39,53 @@ def key(work: Any, spec: Any, data: str = "") -> str:
     Equal keys mean equal results. The converse need not hold: a unit that is said in other words, such as gain=2 and
     gain=2.0, is only done again. Raises Indescribable.
     """
-    return hashlib.sha256(json.dumps([described(work), described(spec), data]).encode()).hexdigest()
+    try:
+        text = json.dumps([described(work), described(spec), data])
+    except RecursionError:
+        raise Indescribable(f"{type(spec).__name__} refers to itself") from None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def described(x: Any) -> Any:
-    """`x` as lists, strings and numbers, for JSON: functions by name and source, files and arrays by content."""
-    if x is None or (isinstance(x, (bool, int, float, str)) and not isinstance(x, Enum)):
+    """`x` as lists, strings and numbers, for JSON: functions by name and source, files and arrays by content.
+
+    Subclasses of numbers, arrays and the like, which may hold more, have no description.
+    """
+    if x is None or type(x) in (bool, int, float, str):
         return x  # JSON has 17 digits of a float, which are all
     if isinstance(x, FromFile):
         return ["file", x.name, *(digest for _, digest in x.files)]
-    if isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
+    if isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)) or _is_found_by_name(x):
         return _named(x)
     if isinstance(x, types.MethodType):
         return ["method", described(x.__self__), _named(x.__func__)]
     if isinstance(x, functools.partial):
         return ["partial", described(x.func), described(x.args), described(x.keywords)]
-    if isinstance(x, (np.ndarray, np.generic)) and not x.dtype.hasobject:
+    if (type(x) is np.ndarray or isinstance(x, np.generic)) and not x.dtype.hasobject:
         return ["array", x.dtype.str, list(x.shape), hashlib.sha256(x.tobytes()).hexdigest()]
     if isinstance(x, (list, tuple, range)):
         return [type(x).__qualname__, *map(described, x)]
     if isinstance(x, Mapping):
-        return ["mapping", *([described(name), described(value)] for name, value in x.items())]
+        return [_named(type(x)), *([described(name), described(value)] for name, value in x.items())]
     if isinstance(x, Enum):
         return [_named(type(x)), x.name]
     if dataclasses.is_dataclass(x):
         return [_named(type(x)), *(described(getattr(x, field.name)) for field in dataclasses.fields(x))]
-    if hasattr(x, "__dict__") and not isinstance(x, types.ModuleType):  # such as an activation
+    if hasattr(x, "__dict__") and _holds_no_more(type(x)):  # such as an activation
         return [_named(type(x)), described(object.__getstate__(x))]  # with what is in __slots__
     raise Indescribable(f"{type(x).__name__} has no description")
+
+
+def _is_found_by_name(x: Any) -> bool:
+    """Whether what a module has under the name of `x` is `x`: np.tanh and np.sort are no functions of Python's."""
+    module = sys.modules.get(getattr(x, "__module__", None) or "")
+    return getattr(module, getattr(x, "__qualname__", ""), None) is x
+
+
+def _holds_no_more(kind: type) -> bool:
+    """Whether objects hold nothing but attributes: pickle would know of more, as it does of a random.Random."""
+    usual = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+    return usual and kind not in copyreg.dispatch_table and not issubclass(kind, (int, float, str, types.ModuleType))
 
 
 def _named(x: Any) -> list[str]:
