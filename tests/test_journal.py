@@ -109,6 +109,14 @@ def test_what_was_finished_is_not_done_again(tmp_path, few):
     assert len(Journal(tmp_path / "journal", few)) == 1
 
 
+def test_what_was_finished_can_be_read_at_once(tmp_path, few):
+    journal = Journal(tmp_path / "journal", few)
+    keys = [journal.key(noted, i) for i in range(3)]
+    for i, key in enumerate(keys):
+        journal[key] = i
+        assert [journal[key] for key in keys[: i + 1]] == list(range(i + 1))
+
+
 def test_a_journal_makes_no_file_before_the_first_unit_is_done(tmp_path, few):
     journal = Journal(tmp_path / "journal", few)
     assert not journal.has(noted, (1, "x"))
@@ -173,7 +181,14 @@ def test_wherever_a_file_was_torn_the_units_before_are_kept_and_more_can_be_adde
         kept = sum(end <= length for end in ends[1:])
         assert len(journal) == kept
         journal[journal.key(noted, 7)] = "after"
+        assert journal[journal.key(noted, 7)] == "after"
         journal.close()
+        assert path.read_bytes().startswith(whole[: ends[kept]]) and path.read_bytes().count(b"\n") == kept + 2
+        again = Journal(path, few)
+        assert len(again) == kept + 1
+        assert again[again.key(noted, 7)] == "after"
+        again.close()
+        path.write_bytes(whole[:length] + path.read_bytes().splitlines(keepends=True)[-1])  # nothing was cut off
         again = Journal(path, few)
         assert len(again) == kept + 1
         assert again[again.key(noted, 7)] == "after"
@@ -311,6 +326,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_line_is_an_error_with_the_files_
     resource = pytest.importorskip("resource")
     path = tmp_path / "journal"
     write(path, few, 2)
+    whole = path.read_bytes()
     journal, limits = Journal(path, few), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, limits[1]))
     try:
@@ -318,6 +334,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_line_is_an_error_with_the_files_
             journal[journal.key(noted, 2)] = 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == whole
     journal[journal.key(noted, 3)] = 3
     journal.close()
     again = Journal(path, few)
