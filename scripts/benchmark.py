@@ -74,10 +74,11 @@ def main() -> int:
     from speed.figure import draw  # now, since matplotlib takes memory, which has been measured
 
     found = result(contest)
-    if aside := set_aside(args.out, ["benchmark.json", "benchmark.png"]):
-        cli.complain(f"an earlier run's files are now in {aside}")
-    write_json(args.out / "benchmark.json", found)
-    draw(found, args.out / "benchmark.png")
+    with cli.saving(table(found)):
+        if aside := set_aside(args.out, ["benchmark.json", "benchmark.png"]):
+            cli.complain(f"an earlier run's files are now in {aside}")
+        write_json(args.out / "benchmark.json", found)
+        draw(found, args.out / "benchmark.png")
     return 0 if cli.say(f"{table(found)}\n\nbenchmark.json and benchmark.png are in {args.out}/") else 1
 
 

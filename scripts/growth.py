@@ -127,21 +127,22 @@ def main() -> int:
     cli.own(args.out)
     for name, x, work in tqdm(points, desc="measuring", unit="point", disable=None):
         found[name][x] = milliseconds(work, rounds, seconds)
-    if aside := set_aside(args.out, ["growth.json", *(path.name for path in args.out.glob("growth-*.png"))]):
-        cli.complain(f"an earlier run's files are now in {aside}")
-    write_json(args.out / "growth.json", {"environment": environment(), "milliseconds": found})
-
-    lines = []
+    lines, figures = [], {}
     for name, (label, _) in chosen.items():
         medians = {
             contestant: np.array([statistics.median(times[contestant]) for times in found[name].values()])
             for contestant in ("scratchnet", "matrix products alone")
         }
-        figure = plots.growth(f"Cost of a step: {name}", label, np.array(list(found[name])), medians)
-        plots.save(figure, args.out / f"growth-{name}.png")
+        figures[name] = plots.growth(f"Cost of a step: {name}", label, np.array(list(found[name])), medians)
         lines.append(f"{label}: milliseconds a step and network")
         for x, ours, floor in zip(found[name], *medians.values(), strict=True):
             lines.append(f"  {x:>5}  scratchnet {ours:7.3f}  products {floor:7.3f}  ratio {ours / floor:.2f}")
+    with cli.saving("\n".join(lines)):
+        if aside := set_aside(args.out, ["growth.json", *(path.name for path in args.out.glob("growth-*.png"))]):
+            cli.complain(f"an earlier run's files are now in {aside}")
+        write_json(args.out / "growth.json", {"environment": environment(), "milliseconds": found})
+        for name, figure in figures.items():
+            plots.save(figure, args.out / f"growth-{name}.png")
     return 0 if cli.say("\n".join(lines)) else 1
 
 

@@ -76,10 +76,11 @@ def main() -> int:
         "",
         aligned(preparations_table(prepared)),
     ]
-    if aside := set_aside(args.out, ["schemes.txt", "schemes.png"]):
-        cli.complain(f"an earlier run's files are now in {aside}")
-    with replacing(args.out / "schemes.txt") as temporary:
-        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
+    with cli.saving("\n".join(text)):
+        if aside := set_aside(args.out, ["schemes.txt", "schemes.png"]):
+            cli.complain(f"an earlier run's files are now in {aside}")
+        with replacing(args.out / "schemes.txt") as temporary:
+            temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
     figure(args, drawn)
     printed = cli.say(f"\nschemes.txt and schemes.png are in {args.out}/") and printed

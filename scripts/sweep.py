@@ -61,8 +61,9 @@ def main() -> int:
     for pair in args.map or []:
         if single := [name for name in pair if name not in grid.varying]:
             raise GridError(f"--map {','.join(pair)}: {single[0]} has a single value in this grid")
-    if grid.size > MANY and not (args.yes or args.count):
-        cli.complain(f"the grid has {grid.size:,} runs: to train more than {MANY:,}, say --yes (--count says more)")
+    many = grid.size > MANY and not (args.yes or args.count)
+    if many and (runs := sum(1 for _ in grid.cells()) * len(grid.seeds)) > MANY:  # without what is skipped
+        cli.complain(f"the grid has {runs:,} runs: to train more than {MANY:,}, say --yes (--count says more)")
         return 2
     if args.count:
         return count(grid, load(args.dataset, args.data_dir))

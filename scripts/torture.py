@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 import cli
 import numpy as np
 from torments import judge
-from torments.torments import TORMENTS, WHO, WRITERS, Skipped, Trial
+from torments.torments import TORMENTS, WHO, WORDS, WRITERS, Skipped, Trial
 from torments.victim import Run, Undisturbed, Victim
 from torments.victims import at_hand, mirror, victims
 from tqdm import tqdm
@@ -99,7 +99,7 @@ def main() -> int:
                 shutil.rmtree(place)
             return 2
         outcomes = tormented(wanted, place, args.seed, args.jobs)
-    printed = cli.say(table(outcomes))
+    printed = cli.say(table(outcomes, args))
     failed = any(outcome.faults for outcome in outcomes)
     if not failed and args.out is None:
         shutil.rmtree(place)
@@ -170,7 +170,7 @@ def told(job: Job, fault: str, place: Path, seed: int) -> str:
     return f"{place / names}: {fault}; again: torture.py {again}"
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(outcomes: Sequence[Outcome], args: argparse.Namespace) -> str:
     """How many were tried and survived, in Markdown: a row for each torment and victim, with its command."""
     tried, survived = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     skipped: dict[tuple[str, str], str] = {}
@@ -182,8 +182,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
             skipped[name] = f"skipped: {reason}"
     rows = []
     for name in sorted(tried, key=_order):
-        command = f"`python scripts/torture.py --only {','.join(name)}`"
-        rows.append([*name, str(tried[name]), str(survived[name]), skipped.get(name, command)])
+        torment, victim = name
+        count = f"--kills {args.kills}" if torment == "kill" else f"--rounds {args.rounds}"
+        command = f"`python scripts/torture.py --only {torment},{victim} {count} --seed {args.seed}`"
+        rows.append([WORDS[torment], victim, str(tried[name]), str(survived[name]), skipped.get(name, command)])
     rows.append(["all", "", str(sum(tried.values())), str(sum(survived.values())), ""])
     head = ["torment", "victim", "tried", "survived", "command"]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

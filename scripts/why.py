@@ -113,8 +113,6 @@ def main() -> int:
         text += ["", *lines, "A few units may be distinct by rounding alone.", ""]
         text.append(textwrap.fill(f"→ {surprise(paths)}.", 80, subsequent_indent="  "))
 
-    if aside := set_aside(args.out, OUTPUTS):
-        cli.complain(f"an earlier run's files are now in {aside}")
     found = {
         "command": sys.argv,
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "stand_in": dataset.stand_in},
@@ -125,9 +123,12 @@ def main() -> int:
         "after": record(after),
         "units": record(paths),
     }
-    write_json(args.out / "why.json", found)
-    with replacing(args.out / "why.txt") as temporary:
-        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
+    with cli.saving("\n".join(text)):
+        if aside := set_aside(args.out, OUTPUTS):
+            cli.complain(f"an earlier run's files are now in {aside}")
+        write_json(args.out / "why.json", found)
+        with replacing(args.out / "why.txt") as temporary:
+            temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     printed = cli.say("\n".join(text))
     pictures = figures(chosen, start, paths, dataset, args, note)
     document = accounts.why(

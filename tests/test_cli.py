@@ -517,3 +517,20 @@ def test_results_that_cannot_be_saved_are_printed(tmp_path, python, dataset):
         assert done.returncode == 1
         assert said in done.stdout
         assert re.fullmatch(r"\w+\.py: the folder .* was moved or replaced while .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "said"),
+    [
+        (["why.py", "zeros", "--seeds", "1", "--dataset", "synthetic"], "why.json", "== All zeros: "),
+        (["schemes.py", "--shape", "16x8", "--dataset", "synthetic"], "schemes.txt", "n_in = 16 inputs"),
+        (["growth.py", "batch", "--quick"], "growth.json", "milliseconds a step"),
+    ],
+    ids=["why", "schemes", "growth"],
+)
+def test_results_that_have_no_room_beside_earlier_ones_are_printed(tmp_path, python, command, file, said):
+    (tmp_path / file).write_text("{}")
+    (tmp_path / "earlier").write_text("a file, where the folder for earlier results would be")
+    done = python(f"scripts/{command[0]}", *command[1:], "--out", tmp_path)
+    assert done.returncode == 1 and said in done.stdout
+    assert "no folder can be made in" in done.stderr and "Traceback" not in done.stderr

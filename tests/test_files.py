@@ -283,3 +283,23 @@ def test_two_never_own_a_folder_at_once_while_locks_come_and_go(tmp_path):
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert sum(map(int, turns)) > 10
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_files_content_is_on_the_disk_before_its_name_is_and_then_the_name(tmp_path, monkeypatch):
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(os.fstat(handle).st_ino) or fsync(handle))
+    monkeypatch.setattr(os, "replace", lambda a, b: done.append("replaced") or replace(a, b))
+    with replacing(tmp_path / "x") as temporary:
+        temporary.write_text("new")
+    names = [tmp_path.stat().st_ino] if sys.platform != "win32" else []
+    assert done == [(tmp_path / "x").stat().st_ino, "replaced", *names]
+
+
+def test_a_folder_that_is_moved_while_a_file_is_written_is_said_to_be(tmp_path):
+    with (
+        owning(tmp_path / "out"),
+        pytest.raises(OSError, match="was moved or replaced while this run wrote to it"),
+        replacing(tmp_path / "out" / "x") as temporary,
+    ):
+        (tmp_path / "out").rename(tmp_path / "moved")
+        temporary.write_text("new")

@@ -18,6 +18,7 @@ from scratchnet.lab.executors import in_this_process
 from scratchnet.lab.experiment import Settings, named, train_stack
 from scratchnet.lab.grid import GridError, grid, read
 from scratchnet.lab.sweep import FIELDS, across, check, effects, summary, sweep, units
+from scratchnet.lab.work import name_of
 from scratchnet.layers import Tanh
 from scratchnet.report import heatmaps, sweeps
 
@@ -76,6 +77,12 @@ def test_every_run_is_in_one_unit(dataset):
         assert json.loads(json.dumps(unit.spec)) == unit.spec
         assert unit.steps == 4 * len(unit.spec["arms"]) * len(unit.spec["seeds"])
     assert (seen == 1).all()
+
+
+def test_a_message_names_the_seeds_and_the_network_of_a_unit(dataset):
+    made = grid({"scheme": "he_normal", "width": 4, "seed": "3-4", "images": 100})
+    [unit] = units(made, list(made.cells()), dataset)
+    assert name_of(unit.spec).startswith("seeds [3, 4], sizes [784, 4, 4, 10], arms [['he_normal', 0.001]], ")
 
 
 def test_a_unit_is_small_for_large_networks_and_a_stack_for_small_ones():
@@ -367,6 +374,9 @@ def test_a_large_grid_is_counted_and_asks(toml, python, dataset):
     assert asked.returncode == 2 and "10,001 runs" in asked.stderr and "--yes" in asked.stderr
     counted = python("scripts/sweep.py", toml, "--count", "--dataset", dataset.name)
     assert counted.returncode == 0 and counted.stdout.startswith("10,001 runs: 1 cells, 10,001 seeds; 20,002 steps")
+    toml.write_text('scheme = ["he_normal", "zeros"]\nseed = "0-10000"\nimages = 100\n[[skip]]\nscheme = "zeros"')
+    asked = python("scripts/sweep.py", toml, "--dataset", dataset.name)
+    assert asked.returncode == 2 and "10,001 runs" in asked.stderr  # without what is skipped
 
 
 @pytest.mark.parametrize(

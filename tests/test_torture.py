@@ -1,5 +1,6 @@
 """scripts/torture.py: a careful script survives kills, and the judge notices whatever a careless one does."""
 
+import argparse
 import signal
 import sys
 from dataclasses import replace
@@ -67,7 +68,9 @@ def test_a_careful_script_survives_kills_and_leaves_nothing(tmp_path):
     careful = victim(tmp_path, CAREFUL)
     outcomes = torture.tormented([torture.Job("kill", careful, i) for i in range(6)], tmp_path, 0, 2)
     assert [outcome.faults for outcome in outcomes] == [[]] * 6
-    assert torture.table(outcomes).splitlines()[2].startswith("| kill | compare | 6 | 6 | `python")
+    row = torture.table(outcomes, argparse.Namespace(kills=6, rounds=2, seed=3)).splitlines()[2]
+    assert row.startswith("| SIGKILL, SIGTERM, Ctrl-C or SIGHUP at a random moment | compare | 6 | 6 | `python")
+    assert row.endswith("--only kill,compare --kills 6 --seed 3` |")
     assert {path.name for path in tmp_path.iterdir()} == {"script.py", "undisturbed-compare"}
 
 

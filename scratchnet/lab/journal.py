@@ -28,7 +28,9 @@ from scratchnet.lab.experiment import Run
 from scratchnet.lab.keys import Indescribable, described, differences, environment, key
 from scratchnet.lab.work import Done, Tick, Work
 
-SYNC = 0.1  # seconds: a line is in the system's hands at once, where a kill leaves it, and on the disk after this
+# Seconds. A line is in the system's hands at once, where a kill leaves it, and on the disk too, unless the one before
+# was written so shortly before it: then with the next one, or when the file is closed. A disk takes up to 20 ms.
+SYNC = 0.1
 Execute = Callable[[Work, Sequence[Any], Dataset, Tick], Done]
 
 
@@ -110,6 +112,8 @@ class Journal:
     def close(self) -> None:
         """Let go of the file, which stays."""
         if self._file is not None:
+            with suppress(OSError, ValueError):  # ValueError: Python is ending, and has closed it
+                os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
 

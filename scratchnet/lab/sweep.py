@@ -156,14 +156,9 @@ def units(grid: Grid, cells: Sequence[Cell], dataset: Dataset) -> list[Unit]:
             for start in range(0, len(members), a):
                 some = members[start : start + a]
                 arms = [[cells[i][k] for k in own] for i in some]
-                made.append(
-                    Unit(
-                        spec | {"arms": arms, "seeds": seeds},
-                        some,
-                        slice(seed, seed + s),
-                        taken * len(arms) * len(seeds),
-                    )
-                )
+                first = {"seeds": seeds, "sizes": spec["sizes"], "arms": arms}  # what a message names
+                rest = {name: value for name, value in spec.items() if name not in first}
+                made.append(Unit(first | rest, some, slice(seed, seed + s), taken * len(arms) * len(seeds)))
     return made
 
 

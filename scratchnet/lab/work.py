@@ -7,7 +7,7 @@ a unit has to begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from scratchnet.lab.parts import told
@@ -39,5 +39,6 @@ def attempt(work: Work, spec: Any, images: Any, labels: Any, tick: Tick) -> Any:
 
 def name_of(spec: Any) -> str:
     """A spec in a few words, for a message."""
-    words = " ".join(str(spec).split())
+    named = ", ".join(f"{key} {value}" for key, value in spec.items()) if isinstance(spec, Mapping) else str(spec)
+    words = " ".join(named.split())
     return words if len(words) < 100 else f"{words[:97]}..."

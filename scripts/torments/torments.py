@@ -218,6 +218,18 @@ TORMENTS: dict[str, Callable[[Trial], Iterator[str]]] = {
     "read-only": read_only,
     "clock-jump": clock_jump,
 }
+WORDS = {  # what each is, in a table
+    "kill": "SIGKILL, SIGTERM, Ctrl-C or SIGHUP at a random moment",
+    "twice": "Ctrl-C, or a closed terminal, twice within half a second",
+    "dead-worker": "SIGKILL for one worker",
+    "stopped-worker": "SIGSTOP for one worker",
+    "two-runs": "a second run into the same folder",
+    "full-disk": "a file system with room for 1 to 500 kB more",
+    "limited-files": "`ulimit -f`: writing fails inside a file",
+    "full-output": "standard output is `/dev/full`",
+    "read-only": "a folder without the right to write",
+    "clock-jump": "the clock jumps by a day",
+}
 WHO = {  # all but these meet whoever writes to a folder of its own
     "kill": ["download", "compare", "study", "sweep", "play"],
     "twice": ["download", "compare", "study", "sweep", "play"],
