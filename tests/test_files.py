@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, alone
 
-from scratchnet.files import Owned, check_owned, clear, must_be_writable, owning, replacing, set_aside
+from scratchnet.files import Owned, check_owned, clear, cut, must_be_writable, owning, replacing, set_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -303,3 +303,9 @@ def test_a_folder_that_is_moved_while_a_file_is_written_is_said_to_be(tmp_path):
     ):
         (tmp_path / "out").rename(tmp_path / "moved")
         temporary.write_text("new")
+
+
+def test_what_somebody_else_wrote_is_one_line_that_does_nothing_to_a_terminal():
+    assert cut("red \x1b[31m\nañ") == "red \\x1b[31m\\nañ"
+    assert cut("x" * 200) == "x" * 200
+    assert cut("x" * 201) == "x" * 199 + "…"
