@@ -1,15 +1,18 @@
 """A unit's key changes with everything that decides its result, and with nothing else."""
 
 import functools
+import hashlib
 import importlib
 import json
+import os
 import random
 import subprocess
 import sys
 import textwrap
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -79,6 +82,21 @@ class Place:
     x: float
 
 
+class Pair(NamedTuple):
+    x: int
+    y: int
+
+
+class Couple(NamedTuple):
+    x: int
+    y: int
+
+
+def with_more(x, more):
+    x.more = more  # than the fields of a dataclass, or the arguments of a partial
+    return x
+
+
 class Colour(Enum):
     RED = 1
 
@@ -110,8 +128,9 @@ def test_what_differs_in_anything_is_described_differently():
         functools.partial(one, 2),
         functools.partial(one, a=1),
         functools.partial(other, 1),
-        *({"a": 1}, {"b": 1}, {"a": 2}, Counter(a=1), [1], (1,), range(1), [1, 1]),
+        *({"a": 1}, {"b": 1}, {"a": 2}, [1], (1,), range(1), [1, 1]),
         *(Point(1.0), Point(2.0), Place(1.0), Colour.RED, Tone.RED, Bag(1), Bag(2), Box(1)),
+        *(Pair(1, 2), Pair(2, 2), Couple(1, 2), with_more(Point(1.0), 1), with_more(functools.partial(one, 1), 1)),
         *(1, 1.0, "1", True, None, one, other, np.float32(1), np.float64(1), np.array([1.0]), np.sort),
     ]
     assert len({json.dumps(described(thing)) for thing in things}) == len(things)
@@ -144,13 +163,51 @@ def test_a_function_of_a_script_has_no_key_if_it_reads_what_only_the_main_guard_
 def test_arrays_are_described_by_type_shape_and_every_bit():
     A = np.arange(6.0)
     arrays = [A, A.reshape(2, 3), A.astype(np.float32), np.append(A[:-1], np.nextafter(5, 6))]
-    assert len({str(described(array)) for array in arrays}) == 4
-    assert described(A[::2]) == described(A[::2].copy())
+    arrays += [np.asfortranarray(arrays[1])]  # of the same numbers, whose sums are rounded otherwise
+    assert len({str(described(array)) for array in arrays}) == 5
+    assert described(A[1:3]) == described(A[1:3].copy())
 
 
 def test_an_object_is_described_by_its_class_and_what_it_holds():
     assert described(LeakyReLU(0.1)) == described(LeakyReLU(0.1))
     assert described(LeakyReLU(0.1)) != described(LeakyReLU(0.2))
+
+
+class Anything:
+    def __getattr__(self, name):
+        return None
+
+
+def test_an_object_that_has_every_name_is_no_function_for_that():
+    assert described(Anything()) == [["test_keys", "Anything", described(one)[2]], None]
+
+
+class Built:
+    @classmethod
+    def scheme(cls, shape, *, rng):
+        return rng.normal(size=shape)
+
+
+def test_a_class_method_is_described_by_its_class():
+    assert described(Built.scheme)[1:] == [described(Built), ["test_keys", "Built.scheme", described(one)[2]]]
+
+
+def twice(f):
+    @functools.wraps(f)
+    def wrapper(*args):
+        return 2 * f(*args)
+
+    return wrapper
+
+
+one_twice = twice(one)
+other = twice(other)
+
+
+def test_a_function_that_has_the_name_of_another_one_has_no_key():
+    with pytest.raises(Indescribable, match=r"test_keys\.one is another one"):
+        described(one_twice)
+    assert described(other)[1] == "other"
 
 
 class Slotted:
@@ -177,26 +234,52 @@ def test_a_method_is_described_by_its_object_and_its_name():
     assert len({str(described(method)) for method in others}) == 3
 
 
-def test_after_a_change_of_an_imported_file_nothing_has_a_key_since_nobody_knows_what_runs(tmp_path, monkeypatch):
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A file of one function, as it was long before this process began, and the module that it is."""
     file = tmp_path / "imported_scheme.py"
     file.write_text("def mine(): return 1\n")
+    os.utime(file, (1, 1))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "imported_scheme", raising=False)  # where tests run twice in a process
-    import imported_scheme
+    return file, importlib.import_module("imported_scheme")
 
-    first = described(imported_scheme.mine)
+
+def test_after_a_change_of_an_imported_file_nothing_has_a_key_since_nobody_knows_what_runs(module):
+    file, imported = module
+    first = described(imported.mine)
     file.write_text("def mine(): return 22\n")
+    os.utime(file, (2, 2))
     with pytest.raises(Indescribable, match=r"imported_scheme\.py has changed"):
-        described(importlib.reload(imported_scheme).mine)
+        described(importlib.reload(imported).mine)
     file.write_text("def mine(): return 1\n")
-    assert described(imported_scheme.mine) == first
+    os.utime(file, (3, 3))
+    assert described(imported.mine) == first
     file.unlink()
     with pytest.raises(Indescribable):
-        described(imported_scheme.mine)
+        described(imported.mine)
+
+
+def test_nor_has_what_is_in_a_file_that_changed_before_the_first_key_and_after_this_process_began(module):
+    file, imported = module
+    file.touch()
+    with pytest.raises(Indescribable, match=r"imported_scheme\.py has changed"):
+        described(imported.mine)
+
+
+def test_nor_has_what_is_in_a_file_that_is_just_being_edited(module):
+    file, imported = module
+    file.write_text("def mine(:\n")
+    with pytest.raises(Indescribable, match=r"imported_scheme\.py is no valid Python any more"):
+        described(imported.mine)
 
 
 class Whole(int):
     """Whose attributes are more than the number."""
+
+
+class Items(list):
+    """Whose attributes are more than the items."""
 
 
 cyclic = Bag(1)
@@ -205,6 +288,11 @@ NOT_THE_SAME_TOMORROW = {
     "lambda": lambda: 0,
     "generator": np.random.default_rng(0),
     "Python's generator": random.Random(0),
+    "a hash": hashlib.sha256(b"1"),
+    "a list with more": with_more(Items([1]), 1),
+    "a mapping with more": defaultdict(int),
+    "a structure": np.zeros(1, dtype=[("a", "f4")]),
+    "too large a number": 10**5000,
     "objects": np.array([object()]),
     "masked array": np.ma.masked_equal([1, 2], 1),
     "a number with more": Whole(1),

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import time
 import types
 from collections.abc import Mapping
 from enum import Enum
@@ -43,13 +44,15 @@ def key(work: Any, spec: Any, data: str = "") -> str:
         text = json.dumps([described(work), described(spec), data])
     except RecursionError:
         raise Indescribable(f"{type(spec).__name__} refers to itself") from None
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise Indescribable(str(error)) from None
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def described(x: Any) -> Any:
     """`x` as lists, strings and numbers, for JSON: functions by name and source, files and arrays by content.
 
-    Subclasses of numbers, arrays and the like, which may hold more, have no description.
+    What may hold more than is seen here, such as a subclass of a number or of a dict, has no description.
     """
     if x is None or type(x) in (bool, int, float, str):
         return x  # JSON has 17 digits of a float, which are all
@@ -59,33 +62,42 @@ def described(x: Any) -> Any:
         return _named(x)
     if isinstance(x, types.MethodType):
         return ["method", described(x.__self__), _named(x.__func__)]
-    if isinstance(x, functools.partial):
-        return ["partial", described(x.func), described(x.args), described(x.keywords)]
-    if (type(x) is np.ndarray or isinstance(x, np.generic)) and not x.dtype.hasobject:
-        return ["array", x.dtype.str, list(x.shape), hashlib.sha256(x.tobytes()).hexdigest()]
-    if isinstance(x, (list, tuple, range)):
-        return [type(x).__qualname__, *map(described, x)]
-    if isinstance(x, Mapping):
+    if type(x) is functools.partial:
+        return ["partial", described(x.func), described(x.args), described(x.keywords), described(vars(x))]
+    if (type(x) is np.ndarray or isinstance(x, np.generic)) and x.dtype.kind in "biufcSUmM":
+        order = list(x.strides)  # on which the rounding of a sum depends
+        return ["array", x.dtype.str, list(x.shape), order, hashlib.sha256(x.tobytes()).hexdigest()]
+    if isinstance(x, (list, tuple, range)) and not hasattr(x, "__dict__"):  # a NamedTuple is a tuple too
+        return [_named(type(x)), *map(described, x)]
+    if type(x) is dict:
         return [_named(type(x)), *([described(name), described(value)] for name, value in x.items())]
     if isinstance(x, Enum):
         return [_named(type(x)), x.name]
-    if dataclasses.is_dataclass(x):
-        return [_named(type(x)), *(described(getattr(x, field.name)) for field in dataclasses.fields(x))]
-    if hasattr(x, "__dict__") and _holds_no_more(type(x)):  # such as an activation
+    if _holds_no_more(x):  # such as an activation, or a dataclass
         return [_named(type(x)), described(object.__getstate__(x))]  # with what is in __slots__
     raise Indescribable(f"{type(x).__name__} has no description")
 
 
 def _is_found_by_name(x: Any) -> bool:
     """Whether what a module has under the name of `x` is `x`: np.tanh and np.sort are no functions of Python's."""
-    module = sys.modules.get(getattr(x, "__module__", None) or "")
-    return getattr(module, getattr(x, "__qualname__", ""), None) is x
+    found: Any = sys.modules.get(str(getattr(x, "__module__", None)))
+    for name in str(getattr(x, "__qualname__", None)).split("."):
+        found = getattr(found, name, None)
+    return getattr(found, "__func__", found) is x  # of a class method, what is found is bound to its class
 
 
-def _holds_no_more(kind: type) -> bool:
-    """Whether objects hold nothing but attributes: pickle would know of more, as it does of a random.Random."""
-    usual = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
-    return usual and kind not in copyreg.dispatch_table and not issubclass(kind, (int, float, str, types.ModuleType))
+def _holds_no_more(x: Any) -> bool:
+    """Whether an object is nothing but its attributes: none of its classes is one of C's."""
+    kind = type(x)
+    if not all(base.__flags__ & 1 << 9 for base in kind.__mro__[:-1]):  # Py_TPFLAGS_HEAPTYPE: no int, list, ndarray
+        return False
+    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
+        return False
+    try:
+        x.__reduce_ex__(2)  # which refuses what is written in C, such as a lock
+    except Exception:
+        return False
+    return kind not in copyreg.dispatch_table
 
 
 def _named(x: Any) -> list[str]:
@@ -94,12 +106,15 @@ def _named(x: Any) -> list[str]:
         raise Indescribable(f"{x.__qualname__.rpartition('.')[2]} is a lambda or a local function")
     if x.__module__ is None:  # a method of an object of Python's own, such as a list
         raise Indescribable(f"{x.__qualname__} belongs to no module")
+    if not _is_found_by_name(x):  # functools.wraps gives a function the name of another one
+        raise Indescribable(f"{x.__module__}.{x.__qualname__} is another one")
     if x.__module__ == "__main__" and (late := script().late.get(x.__qualname__)):
         raise Indescribable(f"{x.__qualname__} reads {late}, which the file alone does not tell")
     return [x.__module__, x.__qualname__, _source(x.__module__)]
 
 
 _seen: dict[str, str] = {}  # path → digest, as it was when it was first asked for
+_began = time.time_ns()
 
 
 def _source(module: str) -> str:
@@ -108,10 +123,14 @@ def _source(module: str) -> str:
         return ""
     path = getattr(sys.modules.get(module), "__file__", None) or ""
     try:
-        digest = _digest(path, os.stat(path).st_mtime_ns)
+        changed = os.stat(path).st_mtime_ns
+        digest = _digest(path, changed)
     except OSError:
         raise Indescribable(f"{module} is no file") from None
-    if _seen.setdefault(path, digest) != digest:
+    except (SyntaxError, ValueError) as error:
+        raise Indescribable(f"{path} is no valid Python any more: {error}") from None
+    late = changed > _began and not Path(path).is_relative_to(PACKAGE)  # by the clock, which may be wrong
+    if _seen.setdefault(path, digest) != digest or late:
         raise Indescribable(f"{path} has changed: nobody knows which one this process has imported")
     return digest
 
