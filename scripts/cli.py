@@ -321,10 +321,7 @@ def run(main: Callable[[], int]) -> None:
     came: list[tuple[float, BaseException]] = []
     try:
         with as_ctrl_c(came), _held:
-            try:
-                code = main()
-            except SystemExit as exit:  # argparse: --help or wrong usage
-                code = exit.code if isinstance(exit.code, int) else 1
+            code = main()
     except KeyboardInterrupt as stopped:
         complain(str(stopped) or "interrupted")
         code = exit_code(stopped)
@@ -334,13 +331,15 @@ def run(main: Callable[[], int]) -> None:
     except parts.PartError as error:  # what was given on the command line does not work
         complain(error)
         code = 2
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if came and time.monotonic() - came[-1][0] < 1:  # matplotlib's C code has made an error of its own of it
             complain(str(came[-1][1]) or "interrupted")
             code = exit_code(came[-1][1])
         elif parts.came_from_a_file(error):
             complain(f"a part of your own does not work: {parts.told(error)}")
             code = 2
+        elif isinstance(error, SystemExit):  # argparse: --help or wrong usage
+            code = error.code if isinstance(error.code, int) else 1
         elif isinstance(error, EXPECTED):
             complain(_explained(error))
             code = 1

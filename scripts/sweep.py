@@ -89,8 +89,8 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     cells = list(grid.cells())
     check(grid, cells, dataset)
     began, identity = time.monotonic(), sweeps.identity(grid, dataset)
-    maps = [path.name for path in out.glob("map-*.png")]
-    made = ["sweep.csv", "sweep.json", "report.html", *maps] if complete or (out / "sweep.csv").exists() else []
+    made = [path.name for path in out.glob("map-*.png")]
+    made += ["sweep.csv", "sweep.json", "report.html"] if complete or (out / "sweep.csv").exists() else []
     journal = Journal(out / JOURNAL, dataset, identity, cli.complain, made)
     if not (out / "sweep.json").exists():
         write_json(out / "sweep.json", {"complete": False, **identity})

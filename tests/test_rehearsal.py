@@ -1,6 +1,7 @@
 """What does not work is found before training, in one sentence that names it."""
 
 import dataclasses
+import math
 from functools import partial
 
 import numpy as np
@@ -235,11 +236,23 @@ def rebinds_W(network, X, labels, *, rng):
 
 
 def sets_p(network, X, labels, *, rng):
-    network.layers[2].p = 0.9
+    network.layers[2].p = np.float32(0.9)
 
 
 def sets_slope(network, X, labels, *, rng):
     network.layers[1].slope = 0.9
+
+
+class PrivateSlope(LeakyReLU):
+    """A slope that nobody should set, and a number that is none."""
+
+    def __init__(self, slope=0.1, limit=math.nan):
+        super().__init__(slope)
+        self._slope, self.limit = slope, limit
+
+
+def sets_private_slope(network, X, labels, *, rng):
+    network.layers[1]._slope = 0.9
 
 
 def replaces_a_layer(network, X, labels, *, rng):
@@ -255,6 +268,11 @@ def broken(**change):
     [
         (SETTINGS, Arm("a", "mine", preparation=sets_p), "mine does not work: it changes p of Dropout: it may fill"),
         (broken(activation=LeakyReLU), Arm("a", "a", preparation=sets_slope), "it changes slope of LeakyReLU"),
+        (
+            broken(activation=PrivateSlope),
+            Arm("a", "a", preparation=sets_private_slope),
+            "changes _slope of Private",
+        ),
         (SETTINGS, Arm("a", "mine", preparation=replaces_a_layer), "it changes the layers: it may fill"),
         (broken(activation=Sigmoid), named("looks_linear"), "looks_linear needs the activation ReLU"),
         (SETTINGS, Arm("a", "mine", lambda shape, *, rng: np.zeros(3)), r"the initialization mine .*shape \(3,\)"),
@@ -292,6 +310,7 @@ def broken(**change):
     ids=[
         "sets p",
         "sets slope",
+        "sets a private slope",
         "replaces a layer",
         "unfit",
         "shape",
@@ -382,6 +401,17 @@ def test_where_rates_are_chosen_the_starts_are_those_of_the_seeds_that_train_the
     found = starts(arms, 1, dataset.images, dataset.labels, choosing)
     assert found == starts(arms, CHOOSING + 1, dataset.images, dataset.labels, SETTINGS)
     assert found != starts(arms, 1, dataset.images, dataset.labels, SETTINGS)
+
+
+def with_a_drawn_slope(sizes, *, activation, dropout, rng, dtype):
+    slope = rng.random()
+    return mlp(sizes, activation=lambda: PrivateSlope(slope), dropout=dropout, rng=rng, dtype=dtype)
+
+
+@pytest.mark.parametrize("choosing", [False, True])
+def test_numbers_that_a_layer_was_made_with_are_not_taken_for_changed_ones(dataset, choosing):
+    arm, settings = named("lsuv"), broken(build=with_a_drawn_slope, choosing=choosing)
+    rehearse([arm], 0, dataset.images[:500], dataset.labels[:500], settings)
 
 
 def test_a_network_that_overflows_passes(dataset):

@@ -342,15 +342,17 @@ def test_a_complete_sweep_is_drawn_again_from_any_folder_and_moved_aside_where_n
     assert any({path.name: path.read_bytes() for path in aside.iterdir()} == earlier for aside in out.glob("earlier/*"))
 
 
-def test_the_page_of_something_else_is_moved_aside(toml, tmp_path, python, dataset):
+def test_a_page_and_a_map_of_something_else_are_moved_aside(toml, tmp_path, python, dataset):
     toml.write_text('scheme = "he_normal"\nwidth = [4, 5]\nimages = 100\nepochs = 1')
     out = tmp_path / "out"
     out.mkdir()
+    (out / "map-width-scheme.png").write_text("a picture")
     for text in ("<title>Initial weights</title>", "my own"):
         (out / "report.html").write_text(text)
         done = python("scripts/sweep.py", toml, "--out", out, "--dataset", dataset.name)
         assert done.returncode == 0 and "a report.html of something else is now in" in done.stderr
         assert any(path.read_text() == text for path in out.glob("earlier/*/report.html"))
+    assert any(path.read_bytes() == b"a picture" for path in out.glob("earlier/*/map-width-scheme.png"))
     assert "is now in" not in python("scripts/sweep.py", toml, "--out", out, "--dataset", dataset.name).stderr
 
 

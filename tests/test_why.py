@@ -73,6 +73,12 @@ class Tires(Tanh):
         if Tires.calls > 60:
             raise RuntimeError("too many calls")
         return super().forward(X)
+
+class Leaves(Tires):
+    def forward(self, X, train=False):
+        if Tires.calls == 60:
+            exit(0)
+        return super().forward(X)
 """
 
 
@@ -81,6 +87,7 @@ class Tires(Tanh):
     [
         (["--network", "own.py:drawn"], "AttributeError: 'list' object has no attribute 'normal' (own.py, line 7)"),
         (["--activation", "own.py:Tires"], "RuntimeError: too many calls (own.py, line 16)"),
+        (["--activation", "own.py:Leaves"], "SystemExit: 0 (own.py, line 22)"),
     ],
 )
 def test_a_part_that_fails_after_the_rehearsal_is_one_sentence(option, told, python, tmp_path):

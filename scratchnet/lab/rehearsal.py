@@ -104,7 +104,8 @@ def _start(arm: Arm, seed: int, X: np.ndarray, labels: np.ndarray, settings: Set
     """A digest of the network as `arm` starts it, and the state in which it leaves its random numbers."""
     rng = stream(_drawn(seed, settings), "weights")
     network = initialized(arm, _drawn(seed, settings), settings, X, labels, rng=rng)
-    if arm.preparation is not None and (changed := _changed(network, settings.network(stream(seed, "dropout")))):
+    untouched = settings.network(stream(_drawn(seed, settings), "dropout"))
+    if arm.preparation is not None and (changed := _changed(network, untouched)):
         raise ValueError(f"it changes {changed}: it may fill the parameters and states of the layers, and nothing else")
     for parameter, A, _ in parameters(network):
         if not np.may_share_memory(A, network.theta):
@@ -119,10 +120,11 @@ def _changed(network: Network, untouched: Network) -> str:
     if list(map(type, layers)) != list(map(type, others)):
         return "the layers"
     for one, other in zip(layers, others, strict=True):
-        for name in inspect.signature(type(one)).parameters:
-            value = getattr(one, name, None)
-            if isinstance(value, (int, float)) and value != getattr(other, name, None):
-                return f"{name} of {type(one).__name__}"
+        for argument in inspect.signature(type(one).__init__).parameters:
+            for name in (argument, f"_{argument}"):
+                value, before = getattr(one, name, None), getattr(other, name, None)
+                if isinstance(value, (int, float, np.number)) and repr(value) != repr(before):
+                    return f"{name} of {type(one).__name__}"
     return ""
 
 
