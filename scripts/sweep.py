@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def train(grid: Grid, execute: Execute, args: argparse.Namespace) -> int:
     cells = list(grid.cells())
     check(grid, cells, dataset)
     began, identity = time.monotonic(), sweeps.identity(grid, dataset)
-    made = [path.name for path in out.glob("map-*.png")]
+    made = [f"map-{x}-{y}.png" for x, y in permutations(CELL, 2)]
     made += ["sweep.csv", "sweep.json", "report.html"] if complete or (out / "sweep.csv").exists() else []
     journal = Journal(out / JOURNAL, dataset, identity, cli.complain, made)
     if not (out / "sweep.json").exists():

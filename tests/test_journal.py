@@ -15,6 +15,7 @@ from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Run
 from scratchnet.lab.journal import Journal, decoded, encoded
 from scratchnet.lab.keys import Indescribable
+from scratchnet.lab.parts import FromFile
 
 
 @pytest.fixture
@@ -75,12 +76,15 @@ def test_what_is_no_plain_data_is_not_encoded(x):
 # --- going on -----------------------------------------------------------------------------------------------------
 
 
-def noted(spec, images, labels, tick):
+def work(spec, images, labels, tick):
     """Note in a file that this was done, and return an array that depends on the images."""
     number, path = spec
     with open(path, "a") as file:
         print(number, file=file)
     return {"sum": images[number].sum(), "image": images[number]}
+
+
+noted = FromFile(__file__, "work")
 
 
 def test_what_was_finished_is_not_done_again(tmp_path, few):
@@ -124,10 +128,23 @@ def test_a_journal_makes_no_file_before_the_first_unit_is_done(tmp_path, few):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lambda_is_done_and_not_recorded(tmp_path, few, capsys):
+def plain(spec, images, labels, tick):
+    return spec
+
+
+def test_what_may_be_another_one_next_time_is_done_and_not_recorded_and_one_line_says_so(tmp_path, few, capsys):
     journal = Journal(tmp_path / "journal", few)
-    assert list(anywhere(lambda spec, *rest: spec, [1, 2], few, lambda n: None, 1, journal)) == [(0, 1), (1, 2)]
+    for work in (plain, lambda spec, *rest: spec):
+        assert list(anywhere(work, [1, 2], few, lambda n: None, 1, journal)) == [(0, 1), (1, 2)]
     assert len(journal) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "recorded" in line]
+    assert lines == [
+        f"scratchnet: 2 of 2 units are not recorded, and a kill loses them: {why}"
+        for why in (
+            'plain of test_journal may be another one next time: give it as FromFile("FILE.py", "plain")',
+            "<lambda> is a lambda or a local function",
+        )
+    ]
 
 
 def test_a_unit_is_recorded_before_anybody_sees_it(tmp_path, few):

@@ -1,17 +1,17 @@
 """A unit's key changes with everything that decides its result, and with nothing else."""
 
 import functools
-import hashlib
-import importlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,10 @@ from conftest import ROOT
 from scratchnet import init
 from scratchnet.lab.executors import Unit, train_unit
 from scratchnet.lab.experiment import Arm, Settings, named
-from scratchnet.lab.keys import Indescribable, described, differences, environment, key, part_files
+from scratchnet.lab.keys import PACKAGE, Indescribable, described, differences, environment, key, part_files
 from scratchnet.lab.parts import file_digest, own_files
+from scratchnet.lab.script import Script
+from scratchnet.lab.study import Training
 from scratchnet.layers import LeakyReLU, Tanh
 
 UNIT = Unit([Arm("he_normal", "He", init.he_normal)], [0, 1], Settings())
@@ -49,14 +51,14 @@ def settings(**changes):
 OTHERS = {
     "seed": UNIT._replace(seeds=[0, 2]),
     "scheme": arm(scheme=init.he_uniform),
-    "argument": arm(scheme=functools.partial(init.he_normal, a=0.1)),
-    "another argument": arm(scheme=functools.partial(init.he_normal, a=0.2)),
+    "argument": arm(scheme=partial(init.he_normal, a=0.1)),
+    "another argument": arm(scheme=partial(init.he_normal, a=0.2)),
     "bias": arm(bias=init.torch_linear_bias),
     "rate": arm(learning_rate=0.1),
     "rates": arm(learning_rate={0: 0.1, 1: 0.2}),
     "next float": settings(learning_rate=np.nextafter(0.001, 1)),
     "activation": settings(activation=Tanh),
-    "slope": settings(activation=functools.partial(LeakyReLU, slope=0.3)),
+    "slope": settings(activation=partial(LeakyReLU, slope=0.3)),
     "sizes": settings(sizes=(784, 10)),
     "dtype": settings(dtype="float64"),
     "choosing": settings(choosing=True),
@@ -72,66 +74,21 @@ def test_equal_specs_of_different_work_have_different_keys():
     assert key(train_unit, UNIT) != key(named, UNIT)
 
 
-@dataclass
-class Point:
-    x: float
-
-
-@dataclass
-class Place:
-    x: float
-
-
-class Pair(NamedTuple):
-    x: int
-    y: int
-
-
-class Couple(NamedTuple):
-    x: int
-    y: int
-
-
-def with_more(x, more):
-    x.more = more  # than the fields of a dataclass, or the arguments of a partial
+def with_more(x):
+    x.more = 1  # than the arguments that it was made with
     return x
-
-
-class Colour(Enum):
-    RED = 1
-
-
-class Tone(Enum):
-    RED = 1
-
-
-class Bag:
-    def __init__(self, x):
-        self.x = x
-
-
-class Box(Bag):
-    pass
-
-
-def one(*given):
-    return 1
-
-
-def other(*given):
-    return 2
 
 
 def test_what_differs_in_anything_is_described_differently():
     things = [
-        functools.partial(one, 1),
-        functools.partial(one, 2),
-        functools.partial(one, a=1),
-        functools.partial(other, 1),
-        *({"a": 1}, {"b": 1}, {"a": 2}, [1], (1,), range(1), [1, 1]),
-        *(Point(1.0), Point(2.0), Place(1.0), Colour.RED, Tone.RED, Bag(1), Bag(2), Box(1)),
-        *(Pair(1, 2), Pair(2, 2), Couple(1, 2), with_more(Point(1.0), 1), with_more(functools.partial(one, 1), 1)),
-        *(1, 1.0, "1", True, None, one, other, np.float32(1), np.float64(1), np.array([1.0]), np.sort),
+        partial(np.sort, 1),
+        partial(np.sort, 2),
+        partial(np.sort, a=1),
+        partial(np.mean, 1),
+        with_more(partial(np.sort, 1)),
+        *({"a": 1}, {"b": 1}, {"a": 2}, [1], (1,), range(1), [1, 1], Script(True, {}), (True, {})),
+        *(LeakyReLU(0.1), LeakyReLU(0.2), with_more(LeakyReLU(0.1)), LeakyReLU, Tanh(), Training([], [], None)),
+        *(1, 1.0, "1", True, None, np.sort, np.mean, sum, np.float32(1), np.float64(1), np.array([1.0])),
     ]
     assert len({json.dumps(described(thing)) for thing in things}) == len(things)
 
@@ -139,25 +96,10 @@ def test_what_differs_in_anything_is_described_differently():
 def test_functions_of_python_and_numpy_need_no_file_since_their_versions_are_in_the_environment():
     assert described(sum) == ["builtins", "sum", ""]
     assert described(np.sort) == ["numpy", "sort", ""]
-    assert described(np.random.default_rng)[1:] == ["default_rng", ""]
     if hasattr(np.tanh, "__qualname__"):  # not before NumPy 2.2
         assert described(np.tanh) == ["numpy", "tanh", ""]
     assert described(np.linalg.norm) == ["numpy.linalg", "norm", ""]
-    assert described(textwrap.fill)[2] != described(init.he_normal)[2] != ""
-
-
-def test_a_function_of_a_script_has_no_key_if_it_reads_what_only_the_main_guard_sets(tmp_path):
-    (tmp_path / "script.py").write_text(
-        "from scratchnet.lab.keys import Indescribable, described\n"
-        "def reads(): return GAIN\ndef does_not(): return 1\n"
-        "if __name__ == '__main__':\n    GAIN = 2\n    print(described(does_not)[:2])\n"
-        "    try: described(reads)\n    except Indescribable as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, tmp_path / "script.py"], cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert done.stdout.splitlines() == [
-        "['__main__', 'does_not']",
-        "reads reads GAIN, which the file alone does not tell",
-    ]
+    assert described(init.he_normal)[2] != described(LeakyReLU)[2] != ""
 
 
 def test_arrays_are_described_by_type_shape_and_every_bit():
@@ -173,132 +115,86 @@ def test_an_object_is_described_by_its_class_and_what_it_holds():
     assert described(LeakyReLU(0.1)) != described(LeakyReLU(0.2))
 
 
-class Anything:
+# Nobody knows whether these are the same when Python starts again.
+GAIN = 1.0
+
+
+def global_gain(shape, *, rng):
+    return GAIN * rng.normal(size=shape)
+
+
+class Mine:
+    gain = 1.0
+
     def __getattr__(self, name):
         return None
 
-
-def test_an_object_that_has_every_name_is_no_function_for_that():
-    assert described(Anything()) == [["test_keys", "Anything", described(one)[2]], None]
-
-
-class Built:
-    @classmethod
-    def scheme(cls, shape, *, rng):
-        return rng.normal(size=shape)
-
-
-def test_a_class_method_is_described_by_its_class():
-    assert described(Built.scheme)[1:] == [described(Built), ["test_keys", "Built.scheme", described(one)[2]]]
-
-
-def twice(f):
-    @functools.wraps(f)
-    def wrapper(*args):
-        return 2 * f(*args)
-
-    return wrapper
-
-
-one_twice = twice(one)
-other = twice(other)
-
-
-def test_a_function_that_has_the_name_of_another_one_has_no_key():
-    with pytest.raises(Indescribable, match=r"test_keys\.one is another one"):
-        described(one_twice)
-    assert described(other)[1] == "other"
-
-
-class Slotted:
-    __slots__ = ("__dict__", "gain")
-
-    def __init__(self, gain):
-        self.gain = gain
-
-    def scheme(self, shape, *, rng):
+    def __call__(self, shape, *, rng):
         return self.gain * rng.normal(size=shape)
 
-    def another(self, shape, *, rng):
-        return -self.scheme(shape, rng=rng)
+    @staticmethod
+    def static(shape, *, rng):
+        return GAIN * rng.normal(size=shape)
+
+    @classmethod
+    def of_the_class(cls, shape, *, rng):
+        return cls.gain * rng.normal(size=shape)
 
 
-def test_what_is_in_slots_is_described_too():
-    assert described(Slotted(1.0)) == described(Slotted(1.0))
-    assert described(Slotted(1.0)) != described(Slotted(2.0))
+class Further(LeakyReLU):
+    pass
 
 
-def test_a_method_is_described_by_its_object_and_its_name():
-    assert described(Slotted(1.0).scheme) == described(Slotted(1.0).scheme)
-    others = [Slotted(1.0).scheme, Slotted(2.0).scheme, Slotted(1.0).another]
-    assert len({str(described(method)) for method in others}) == 3
+class Choice(Enum):
+    ONE = 1
 
 
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """A file of one function, as it was long before this process began, and the module that it is."""
-    file = tmp_path / "imported_scheme.py"
-    file.write_text("def mine(): return 1\n")
-    os.utime(file, (1, 1))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "imported_scheme", raising=False)  # where tests run twice in a process
-    return file, importlib.import_module("imported_scheme")
+class Couple(NamedTuple):
+    x: int
 
 
-def test_after_a_change_of_an_imported_file_nothing_has_a_key_since_nobody_knows_what_runs(module):
-    file, imported = module
-    first = described(imported.mine)
-    file.write_text("def mine(): return 22\n")
-    os.utime(file, (2, 2))
-    with pytest.raises(Indescribable, match=r"imported_scheme\.py has changed"):
-        described(importlib.reload(imported).mine)
-    file.write_text("def mine(): return 1\n")
-    os.utime(file, (3, 3))
-    assert described(imported.mine) == first
-    file.unlink()
-    with pytest.raises(Indescribable):
-        described(imported.mine)
-
-
-def test_nor_has_what_is_in_a_file_that_changed_before_the_first_key_and_after_this_process_began(module):
-    file, imported = module
-    file.touch()
-    with pytest.raises(Indescribable, match=r"imported_scheme\.py has changed"):
-        described(imported.mine)
-
-
-def test_nor_has_what_is_in_a_file_that_is_just_being_edited(module):
-    file, imported = module
-    file.write_text("def mine(:\n")
-    with pytest.raises(Indescribable, match=r"imported_scheme\.py is no valid Python any more"):
-        described(imported.mine)
+@functools.wraps(init.he_normal)
+def he_normal(shape, *, rng):
+    return GAIN * init.he_normal(shape, rng=rng)
 
 
 class Whole(int):
     """Whose attributes are more than the number."""
 
 
-class Items(list):
-    """Whose attributes are more than the items."""
+class Half(np.float64):
+    """The same."""
 
 
-cyclic = Bag(1)
+cyclic = LeakyReLU(0.1)
 cyclic.x = cyclic
 NOT_THE_SAME_TOMORROW = {
     "lambda": lambda: 0,
+    "function": global_gain,
+    "class": Mine,
+    "object": Mine(),
+    "static method": Mine.static,
+    "class method": Mine.of_the_class,
+    "subclass": Further(0.1),
+    "enumeration": Choice.ONE,
+    "named tuple": Couple(1),
+    "wrapped": he_normal,
+    "method": LeakyReLU(0.1).forward,
+    "vectorized": np.vectorize(he_normal),
     "generator": np.random.default_rng(0),
+    "the module's generator": np.random.normal,
     "Python's generator": random.Random(0),
-    "a hash": hashlib.sha256(b"1"),
-    "a list with more": with_more(Items([1]), 1),
-    "a mapping with more": defaultdict(int),
-    "a structure": np.zeros(1, dtype=[("a", "f4")]),
+    "dict with more": defaultdict(int),
+    "number with more": Whole(1),
+    "number of NumPy's with more": Half(1),
     "too large a number": 10**5000,
+    "structure": np.zeros(1, dtype=[("a", "f4")]),
+    "padding": np.longdouble(1),
     "objects": np.array([object()]),
     "masked array": np.ma.masked_equal([1, 2], 1),
-    "a number with more": Whole(1),
+    "records": np.zeros(1).view(np.recarray),
     "module": sys,
     "method of a list": [].append,
-    "no file": sys.intern,
     "a ufunc of a lambda": np.frompyfunc(lambda x: x, 1, 1),
     "cycle": cyclic,
 }
@@ -323,25 +219,75 @@ def test_a_part_of_ones_own_is_described_by_the_content_of_its_file_and_of_those
     assert len(keys) == 4
     assert key(train_unit, UNIT._replace(arms=[mine])) in keys, "an arm keeps the key of the files that it came from"
     named_last = part_files([named(f"{tmp_path}/own.py:mine")])
-    assert part_files(replace(mine, scheme=functools.partial(mine.scheme, gain=1))) == part_files([mine])
+    assert part_files(replace(mine, scheme=partial(mine.scheme, gain=1))) == part_files([mine])
     assert named_last == {str(path): file_digest(path) for path in own_files(tmp_path / "own.py")}
     assert all(part_files([mine])[path] != digest for path, digest in named_last.items())
 
 
-def test_work_changes_its_key_with_its_file_but_not_with_how_its_results_are_judged(tmp_path):
-    file = tmp_path / "own_study.py"
-    code = "import sys\nsys.path.insert(0, sys.argv[1])\nimport own_study\nfrom scratchnet.lab.keys import key\n"
+@pytest.fixture
+def package(tmp_path):
+    """A copy of this package, and what a Python that imports it prints."""
+    shutil.copytree(PACKAGE, tmp_path / "scratchnet", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(code):
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        how = {"cwd": tmp_path, "env": environment, "capture_output": True, "encoding": "utf-8"}
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], **how)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return tmp_path / "scratchnet", run
+
+
+def test_work_changes_its_key_with_its_file_but_not_with_how_its_results_are_judged(package):
+    folder, run = package
     keys = []
-    for body in (
-        "def measured(spec): return 1\n\ndef judge(numbers): return numbers / 0\n",
-        "def measured(spec): return 1\n\ndef judge(numbers): return numbers  # mended\n",
-        "def measured(spec): return 2\n\ndef judge(numbers): return numbers\n",
-    ):
-        file.write_text(body)
-        arguments = [sys.executable, "-B", "-c", code + "print(key(own_study.measured, 1))", str(tmp_path)]
-        keys.append(subprocess.run(arguments, cwd=ROOT, capture_output=True, encoding="utf-8").stdout)
+    for work, judge in ((1, 1), (1, 2), (2, 2)):
+        file = folder / "lab" / "studies" / "own.py"
+        file.write_text(f"def work(spec, *rest): return {work}\n\ndef judge(numbers): return {judge}\n")
+        code = "from scratchnet.lab import keys; from scratchnet.lab.studies import own; print(keys.key(own.work, 1))"
+        keys.append(run(code))
     assert keys[0] == keys[1] != keys[2]
     assert keys[0].strip()
+
+
+def test_where_this_package_was_edited_since_it_was_imported_nothing_of_another_process_is_the_same(package):
+    _, run = package
+    first, again, edited, later = run("""
+        from pathlib import Path
+        from scratchnet import layers
+        from scratchnet.lab.keys import environment
+        print(environment()["code"], environment()["code"], sep="\\n")
+        file = Path(layers.__file__)
+        file.write_text(file.read_text() + "# edited\\n")
+        print(environment()["code"], environment()["code"], sep="\\n")
+    """).splitlines()
+    assert first == again
+    assert edited.startswith(f"{first}, but changed since, at ") and edited != later
+    assert run("from scratchnet.lab.keys import environment; print(environment()['code'])").strip() not in edited
+
+
+def test_an_edited_study_has_no_key_until_python_starts_again(package):
+    _, run = package
+    said = run("""
+        import os
+        from pathlib import Path
+        from scratchnet.lab.keys import PACKAGE, Indescribable, key
+        from scratchnet.lab.studies import born_dead
+        key(born_dead.dead_by_depth, 1)
+        file = Path(born_dead.__file__)
+        for text in (file.read_text() + "x = 1\\n", "def measured(:\\n", None):
+            file.unlink() if text is None else file.write_text(text)
+            try:
+                key(born_dead.dead_by_depth, 1)
+            except Indescribable as error:
+                print(error)
+    """).splitlines()
+    assert [line.partition("born_dead.py ")[2][:24] for line in said] == [
+        "has changed: nobody know",
+        "is not what it was: inva",
+        "is not what it was: [Err",
+    ]
 
 
 def test_an_environment_names_the_kernels_that_were_chosen():

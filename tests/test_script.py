@@ -75,6 +75,10 @@ def test_a_name_of_its_own_is_none(tmp_path, code):
     assert late(tmp_path, f"{code}\n{GUARD}scale = 2\n") == ""
 
 
+def test_a_class_that_the_guard_changes_is_late_itself(tmp_path):
+    assert late(tmp_path, f"class mine:\n    scale = 1\n{GUARD}mine.scale = 2\n") == "mine"
+
+
 def test_a_script_without_a_guard_is_known_as_such(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("def mine(): pass\n")

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Journal:
         self.header = [described(run), self.data, environment()]
         self._places: dict[str, tuple[int, int]] = {}  # key → where its line starts, and how long it is
         self._synced = 0.0
+        self.unknown = ""  # why a unit has no key
         self._headed = False  # whether what is added to the file stands below the header of this run
         reason = self._read() if path.exists() else f"there is no {path.name}"
         if not reason:
@@ -71,7 +73,8 @@ class Journal:
         """The key of a unit; None for one that cannot be described, which is not recorded."""
         try:
             return key(work, spec, self.data)
-        except Indescribable:
+        except Indescribable as error:
+            self.unknown = str(error)
             return None
 
     def has(self, work: Work, spec: Any) -> bool:
@@ -219,6 +222,11 @@ def recorded(
 ) -> Done:
     """What the journal has of the specs; then `execute` does the others, and each is recorded when it is finished."""
     keys = [journal.key(work, spec) for spec in specs]
+    if unknown := keys.count(None):
+        from tqdm import tqdm
+
+        said = f"scratchnet: {unknown} of {len(specs)} units are not recorded, and a kill loses them: {journal.unknown}"
+        tqdm.write(said, file=sys.stderr)
     rest = []
     for i, known in enumerate(keys):
         if known is not None and known in journal:

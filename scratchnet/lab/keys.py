@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copyreg
 import dataclasses
 import functools
 import hashlib
@@ -12,17 +11,14 @@ import os
 import platform
 import sys
 import time
-import types
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import scratchnet
-from scratchnet.lab.parts import FromFile, file_digest
-from scratchnet.lab.script import script
+from scratchnet.lab.parts import FromFile
 
 PACKAGE = Path(scratchnet.__file__).parent
 
@@ -50,87 +46,65 @@ def key(work: Any, spec: Any, data: str = "") -> str:
 
 
 def described(x: Any) -> Any:
-    """`x` as lists, strings and numbers, for JSON: functions by name and source, files and arrays by content.
+    """`x` as lists, strings and numbers, for JSON: functions and classes by name and source, all else by what it holds.
 
-    What may hold more than is seen here, such as a subclass of a number or of a dict, has no description.
+    A name says what a thing is only in this package, in NumPy and among Python's own. A module of yours may set its
+    globals, make a function twice, or have been edited since Python began: what is in it needs to be a `FromFile`.
     """
-    if x is None or type(x) in (bool, int, float, str):
+    kind = type(x)
+    if x is None or kind in (bool, int, float, str):
         return x  # JSON has 17 digits of a float, which are all
-    if isinstance(x, FromFile):
+    if kind is FromFile:
         return ["file", x.name, *(digest for _, digest in x.files)]
-    if isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)) or _is_found_by_name(x):
+    if isinstance(x, type) or (callable(x) and kind.__module__ in ("builtins", "numpy")):
         return _named(x)
-    if isinstance(x, types.MethodType):
-        return ["method", described(x.__self__), _named(x.__func__)]
-    if type(x) is functools.partial:
-        return ["partial", described(x.func), described(x.args), described(x.keywords), described(vars(x))]
-    if (type(x) is np.ndarray or isinstance(x, np.generic)) and x.dtype.kind in "biufcSUmM":
+    if kind is functools.partial:
+        return ["partial", *map(described, (x.func, x.args, x.keywords, vars(x)))]
+    plain = kind is np.ndarray or (isinstance(x, np.generic) and kind.__module__ == "numpy")
+    if plain and x.dtype.char in PLAIN:
         order = list(x.strides)  # on which the rounding of a sum depends
         return ["array", x.dtype.str, list(x.shape), order, hashlib.sha256(x.tobytes()).hexdigest()]
-    if isinstance(x, (list, tuple, range)) and not hasattr(x, "__dict__"):  # a NamedTuple is a tuple too
-        return [_named(type(x)), *map(described, x)]
-    if type(x) is dict:
-        return [_named(type(x)), *([described(name), described(value)] for name, value in x.items())]
-    if isinstance(x, Enum):
-        return [_named(type(x)), x.name]
-    if _holds_no_more(x):  # such as an activation, or a dataclass
-        return [_named(type(x)), described(object.__getstate__(x))]  # with what is in __slots__
-    raise Indescribable(f"{type(x).__name__} has no description")
+    if kind is dict:
+        return ["dict", *([described(name), described(value)] for name, value in x.items())]
+    if kind in (list, tuple, range):
+        return [kind.__name__, *map(described, x)]
+    if isinstance(x, tuple):  # a NamedTuple
+        return [_named(kind), *map(described, x)]
+    if kind.__module__.startswith("scratchnet."):  # such as an activation
+        return [_named(kind), described(object.__getstate__(x))]
+    raise Indescribable(f"{kind.__name__} has no description")
 
 
-def _is_found_by_name(x: Any) -> bool:
-    """Whether what a module has under the name of `x` is `x`: np.tanh and np.sort are no functions of Python's."""
-    found: Any = sys.modules.get(str(getattr(x, "__module__", None)))
-    for name in str(getattr(x, "__qualname__", None)).split("."):
-        found = getattr(found, name, None)
-    return getattr(found, "__func__", found) is x  # of a class method, what is found is bound to its class
-
-
-def _holds_no_more(x: Any) -> bool:
-    """Whether an object is nothing but its attributes: none of its classes is one of C's."""
-    kind = type(x)
-    if not all(base.__flags__ & 1 << 9 for base in kind.__mro__[:-1]):  # Py_TPFLAGS_HEAPTYPE: no int, list, ndarray
-        return False
-    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
-        return False
-    try:
-        x.__reduce_ex__(2)  # which refuses what is written in C, such as a lock
-    except Exception:
-        return False
-    return kind not in copyreg.dispatch_table
+# The types of an array whose bytes are all that it holds: numbers but for longdouble, which has padding; text; times.
+PLAIN = "?" + np.typecodes["AllInteger"] + "efdFDSUmM"
 
 
 def _named(x: Any) -> list[str]:
-    """A function or class by its module and name, with a digest of the file that it is in."""
-    if "<" in x.__qualname__:
-        raise Indescribable(f"{x.__qualname__.rpartition('.')[2]} is a lambda or a local function")
-    if x.__module__ is None:  # a method of an object of Python's own, such as a list
-        raise Indescribable(f"{x.__qualname__} belongs to no module")
-    if not _is_found_by_name(x):  # functools.wraps gives a function the name of another one
-        raise Indescribable(f"{x.__module__}.{x.__qualname__} is another one")
-    if x.__module__ == "__main__" and (late := script().late.get(x.__qualname__)):
-        raise Indescribable(f"{x.__qualname__} reads {late}, which the file alone does not tell")
-    return [x.__module__, x.__qualname__, _source(x.__module__)]
+    """A function or class of this package, of NumPy or of Python by its module and name, with a digest of its file."""
+    module, name = str(getattr(x, "__module__", None)), str(getattr(x, "__qualname__", None))
+    if "<" in name:
+        raise Indescribable(f"{name.rpartition('.')[2]} is a lambda or a local function")
+    if module.partition(".")[0] not in ("builtins", "numpy", "scratchnet"):
+        advice = f'give it as FromFile("FILE.py", "{name}")'
+        raise Indescribable(f"{name} of {module} may be another one next time: {advice}")
+    if getattr(sys.modules.get(module), name, None) is not x:  # such as what functools.wraps has given a name
+        raise Indescribable(f"{module} has something else under the name {name}")
+    return [module, name, _source(module)]
 
 
 _seen: dict[str, str] = {}  # path → digest, as it was when it was first asked for
-_began = time.time_ns()
 
 
 def _source(module: str) -> str:
-    """A digest of the file of a module; none of a module without a file that is no part of Python or NumPy."""
-    if module == "builtins" or module.partition(".")[0] == "numpy":
+    """A digest of the file of a module of this package. The versions of Python and NumPy are in the environment."""
+    if not module.startswith("scratchnet."):
         return ""
-    path = getattr(sys.modules.get(module), "__file__", None) or ""
+    path = str(sys.modules[module].__file__)
     try:
-        changed = os.stat(path).st_mtime_ns
-        digest = _digest(path, changed)
-    except OSError:
-        raise Indescribable(f"{module} is no file") from None
-    except (SyntaxError, ValueError) as error:
-        raise Indescribable(f"{path} is no valid Python any more: {error}") from None
-    late = changed > _began and not Path(path).is_relative_to(PACKAGE)  # by the clock, which may be wrong
-    if _seen.setdefault(path, digest) != digest or late:
+        digest = _digest(path, os.stat(path).st_mtime_ns)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Indescribable(f"{path} is not what it was: {error}") from None
+    if _seen.setdefault(path, digest) != digest:
         raise Indescribable(f"{path} has changed: nobody knows which one this process has imported")
     return digest
 
@@ -138,8 +112,6 @@ def _source(module: str) -> str:
 @functools.cache
 def _digest(path: str, changed: int) -> str:
     """Of what the file holds, but for a function called `judge`: it works on results, and to mend it loses none."""
-    if Path(path).suffix != ".py":
-        return file_digest(path)
     body = ast.parse(Path(path).read_bytes()).body
     kept = [ast.unparse(node) for node in body if getattr(node, "name", None) != "judge"]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()
@@ -164,7 +136,8 @@ def environment() -> dict[str, str]:
     """What the numbers are made with. Where all but "platform" is equal, the same work gives the same bits.
 
     The BLAS library chooses its kernels by the processor, and NumPy its loops: so both choices are here. `code` is a
-    digest of this package's files, but for those that only tell or judge what was found.
+    digest of this package's files, but for those that only tell or judge what was found. Where they have changed since
+    they were imported, as in a notebook, nobody knows what runs, and `code` is like no other.
     """
     from threadpoolctl import threadpool_info
 
@@ -177,7 +150,7 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scratchnet": scratchnet.__version__,
-        "code": _code(),
+        "code": _CODE if _code() == _CODE else f"{_CODE}, but changed since, at {time.time():.6f}",
         "platform": platform.platform(),
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "kernels": ", ".join(sorted(kernels)) or "unknown",
@@ -185,7 +158,6 @@ def environment() -> dict[str, str]:
     }
 
 
-@functools.cache
 def _code() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -193,6 +165,9 @@ def _code() -> str:
         if not place.startswith(("report/", "lab/studies/")):
             digest.update(place.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+_CODE = _code()
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

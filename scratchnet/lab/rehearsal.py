@@ -7,7 +7,9 @@ import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -103,10 +105,8 @@ def _drawn(seed: int, settings: Settings) -> int:
 def _start(arm: Arm, seed: int, X: np.ndarray, labels: np.ndarray, settings: Settings) -> tuple[bytes, str]:
     """A digest of the network as `arm` starts it, and the state in which it leaves its random numbers."""
     rng = stream(_drawn(seed, settings), "weights")
-    network = initialized(arm, _drawn(seed, settings), settings, X, labels, rng=rng)
-    untouched = settings.network(stream(_drawn(seed, settings), "dropout"))
-    if arm.preparation is not None and (changed := _changed(network, untouched)):
-        raise ValueError(f"it changes {changed}: it may fill the parameters and states of the layers, and nothing else")
+    watched = arm if arm.preparation is None else replace(arm, preparation=partial(_prepare, arm.preparation))
+    network = initialized(watched, _drawn(seed, settings), settings, X, labels, rng=rng)
     for parameter, A, _ in parameters(network):
         if not np.may_share_memory(A, network.theta):
             raise ValueError(f"{parameter} is a new array: fill it in place, W[...] = …")
@@ -114,18 +114,25 @@ def _start(arm: Arm, seed: int, X: np.ndarray, labels: np.ndarray, settings: Set
     return hashlib.sha256(numbers).digest(), str(rng.bit_generator.state)
 
 
-def _changed(network: Network, untouched: Network) -> str:
-    """What a preparation has changed besides arrays, which alone go into a stack: layers, or a number such as p."""
-    layers, others = list(walk(network)), list(walk(untouched))
-    if list(map(type, layers)) != list(map(type, others)):
-        return "the layers"
-    for one, other in zip(layers, others, strict=True):
-        for argument in inspect.signature(type(one).__init__).parameters:
-            for name in (argument, f"_{argument}"):
-                value, before = getattr(one, name, None), getattr(other, name, None)
-                if isinstance(value, (int, float, np.number)) and repr(value) != repr(before):
-                    return f"{name} of {type(one).__name__}"
-    return ""
+def _prepare(preparation: Any, network: Network, X: np.ndarray, labels: np.ndarray, *, rng: Any) -> None:
+    """Refuse a preparation that changes more than arrays, which alone go into a stack: layers, or numbers such as p."""
+    layers = list(walk(network))
+    before = list(map(_numbers, layers))
+    preparation(network, X, labels, rng=rng)
+    changed = "" if list(map(id, walk(network))) == list(map(id, layers)) else "the layers"
+    for layer, earlier in zip(layers, before, strict=True):
+        for name, value in _numbers(layer).items():
+            if value != earlier.get(name):
+                changed = f"{name} of {type(layer).__name__}"
+    if changed:
+        raise ValueError(f"it changes {changed}: it may fill the parameters and states of the layers, and nothing else")
+
+
+def _numbers(layer: Any) -> dict[str, str]:
+    """The numbers that a layer was made with, as far as it keeps them under the names of its arguments."""
+    names = inspect.signature(type(layer).__init__).parameters
+    kept = {name: value for name, value in vars(layer).items() if name in names}
+    return {name: repr(value) for name, value in kept.items() if isinstance(value, (int, float, np.number))}
 
 
 def _rehearse_network(settings: Settings, seed: int, X: np.ndarray, labels: np.ndarray) -> None:

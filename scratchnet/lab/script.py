@@ -51,7 +51,7 @@ def _read(path: str, changed: int) -> Script:
 
     def first_late(name: str, seen: set[str]) -> str:
         seen.add(name)
-        found = sorted(reads[name] & late)
+        found = sorted((reads[name] | {name}) & late)  # itself: a class whose attribute is set below the guard
         further = (first_late(other, seen) for other in sorted(reads[name] & {*reads} - seen))
         return found[0] if found else next(filter(None, further), "")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from scratchnet.data import Dataset
 from scratchnet.lab.experiment import Settings
-from scratchnet.lab.keys import differences, file_digest
+from scratchnet.lab.keys import differences
+from scratchnet.lab.parts import file_digest
 from scratchnet.report.results import told
 
 NEEDED = (
