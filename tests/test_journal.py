@@ -147,6 +147,24 @@ def test_what_may_be_another_one_next_time_is_done_and_not_recorded_and_one_line
     ]
 
 
+def a_set(spec, images, labels, tick):
+    return {spec}
+
+
+def test_of_results_that_are_no_plain_data_one_line_says_that_they_are_not_recorded(tmp_path, few, capsys):
+    journal = Journal(tmp_path / "journal", few)
+    found = anywhere(FromFile(__file__, "a_set"), [1, 2, 3], few, lambda n: None, 1, journal)
+    assert dict(found) == {0: {1}, 1: {2}, 2: {3}}
+    told = "scratchnet: results are not recorded, and a kill loses them: set is no plain data\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_journal_of_other_images_is_refused(tmp_path, few):
+    journal = Journal(tmp_path / "journal", few)
+    with pytest.raises(ValueError, match=r"journal is of a dataset with SHA-256 .*, not of this one"):
+        list(anywhere(noted, [1], few.first(20), lambda n: None, 1, journal))
+
+
 def test_a_unit_is_recorded_before_anybody_sees_it(tmp_path, few):
     specs = [(i, str(tmp_path / "notes")) for i in range(3)]
     journal = Journal(tmp_path / "journal", few)

@@ -1,7 +1,6 @@
 """A unit's key changes with everything that decides its result, and with nothing else."""
 
 import functools
-import json
 import os
 import random
 import shutil
@@ -22,7 +21,7 @@ from scratchnet import init
 from scratchnet.lab.executors import Unit, train_unit
 from scratchnet.lab.experiment import Arm, Settings, named
 from scratchnet.lab.keys import PACKAGE, Indescribable, described, differences, environment, key, part_files
-from scratchnet.lab.parts import file_digest, own_files
+from scratchnet.lab.parts import FromFile, file_digest, own_files
 from scratchnet.lab.script import Script
 from scratchnet.lab.study import Training
 from scratchnet.layers import LeakyReLU, Tanh
@@ -88,9 +87,10 @@ def test_what_differs_in_anything_is_described_differently():
         with_more(partial(np.sort, 1)),
         *({"a": 1}, {"b": 1}, {"a": 2}, [1], (1,), range(1), [1, 1], Script(True, {}), (True, {})),
         *(LeakyReLU(0.1), LeakyReLU(0.2), with_more(LeakyReLU(0.1)), LeakyReLU, Tanh(), Training([], [], None)),
-        *(1, 1.0, "1", True, None, np.sort, np.mean, sum, np.float32(1), np.float64(1), np.array([1.0])),
+        *(1, 1.0, "1", True, None, np.sort, np.mean, sum, np.float32(1), np.float64(1), np.array(1.0)),
+        *("\U0001f600", "\ud83d\ude00"),
     ]
-    assert len({json.dumps(described(thing)) for thing in things}) == len(things)
+    assert len({key(np.sort, thing) for thing in things}) == len(things)
 
 
 def test_functions_of_python_and_numpy_need_no_file_since_their_versions_are_in_the_environment():
@@ -217,6 +217,9 @@ def test_a_part_of_ones_own_is_described_by_the_content_of_its_file_and_of_those
         (tmp_path / name).write_text((tmp_path / name).read_text() + "# changed\n")
         keys.add(key(train_unit, UNIT._replace(arms=[named(f"{tmp_path}/own.py:mine")])))
     assert len(keys) == 4
+    assert described(FromFile(f"{tmp_path}/own.py", "mine"))[2:] == [
+        [path.name, file_digest(path)] for path in own_files(tmp_path / "own.py")
+    ]
     assert key(train_unit, UNIT._replace(arms=[mine])) in keys, "an arm keeps the key of the files that it came from"
     named_last = part_files([named(f"{tmp_path}/own.py:mine")])
     assert part_files(replace(mine, scheme=partial(mine.scheme, gain=1))) == part_files([mine])
@@ -267,14 +270,48 @@ def test_where_this_package_was_edited_since_it_was_imported_nothing_of_another_
     assert run("from scratchnet.lab.keys import environment; print(environment()['code'])").strip() not in edited
 
 
-def test_an_edited_study_has_no_key_until_python_starts_again(package):
+def test_a_run_goes_on_with_the_code_that_it_has_imported_when_that_is_edited(package):
+    """Without workers, which would import the new code; and nothing is recorded for those who come later."""
+    folder, run = package
+    code = """
+        import sys
+        from pathlib import Path
+        from scratchnet import init, train
+        from scratchnet.data import load
+        from scratchnet.lab.comparison import compare
+        from scratchnet.lab.experiment import Arm, Settings
+        from scratchnet.lab.journal import Journal
+        sys.stderr = sys.stdout
+        dataset, settings = load("synthetic").first(200), Settings(sizes=(784, 4, 10), epochs=1)
+        journal = Journal(Path("journal"), dataset)
+        file = Path(train.__file__)
+        if EDIT:
+            file.write_text(file.read_text().replace("optimizer.step()", "pass"))
+        [run] = compare([Arm("a", "a", init.he_normal)], dataset, settings, seeds=[0], jobs=1, journal=journal)
+        print(len(journal), run.training_loss.tolist())
+    """
+    right = run(code.replace("EDIT", "False"))
+    (folder.parent / "journal").unlink()
+    edited = run(code.replace("EDIT", "True")).splitlines()
+    assert "optimizer.step()" not in (folder / "train.py").read_text()
+    assert right.startswith("1 [") and edited[-1] == "0 [" + right[3:].strip()
+    assert edited[:2] == [
+        "scratchnet: 1 of 1 units are not recorded, and a kill loses them: "
+        "files of scratchnet have changed since they were imported",
+        "scratchnet: training in this process, without workers: "
+        "files of scratchnet have changed since this process imported them",
+    ]
+
+
+@pytest.mark.parametrize("first", ["key(born_dead.dead_by_depth, 1)", ""])
+def test_an_edited_study_has_no_key_until_python_starts_again(package, first):
     _, run = package
-    said = run("""
+    said = run(f"""
         import os
         from pathlib import Path
         from scratchnet.lab.keys import PACKAGE, Indescribable, key
         from scratchnet.lab.studies import born_dead
-        key(born_dead.dead_by_depth, 1)
+        {first}
         file = Path(born_dead.__file__)
         for text in (file.read_text() + "x = 1\\n", "def measured(:\\n", None):
             file.unlink() if text is None else file.write_text(text)

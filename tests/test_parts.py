@@ -3,6 +3,7 @@
 import functools
 import os
 import pickle
+import py_compile
 import subprocess
 import sys
 import time
@@ -256,10 +257,32 @@ def test_this_package_is_no_file_of_ones_own(tmp_path):
     assert own_files(tmp_path / "my.py") == [tmp_path / "my.py"]
 
 
+@pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("call", ["importlib.import_module('helper')", "__import__('hel' + 'per')"])
-def test_a_neighbour_that_is_imported_in_an_unusual_way_is_refused_since_its_changes_would_go_unseen(folder, call):
+def test_a_neighbour_that_is_imported_in_an_unusual_way_is_refused_since_its_changes_would_go_unseen(
+    folder, call, relative, monkeypatch
+):
     (folder / "my.py").write_text(
         f"import importlib\nhelper = {call}\ndef mine(shape, *, rng): return helper.ones(shape)\n"
     )
-    with pytest.raises(PartError, match=r"my\.py loads .*helper\.py in a way that nobody can follow: write `import`"):
+    monkeypatch.chdir(folder)
+    with pytest.raises(PartError, match=r"my\.py loads .*helper\.py in a way that nobody can follow: it has to be a"):
+        assert FromFile("my.py" if relative else str(folder / "my.py"), "mine").target
+    assert "helper" not in sys.modules
+
+
+def test_a_neighbour_without_source_is_refused_too(folder):
+    py_compile.compile(str(folder / "helper.py"), str(folder / "helper.pyc"))
+    (folder / "helper.py").unlink()
+    with pytest.raises(PartError, match=r"my\.py loads .*helper\.pyc in a way that nobody can follow: it has to be a"):
         initialization(f"{folder}/my.py:mine")
+
+
+def test_a_neighbour_that_this_process_had_imported_before_it_was_changed_is_imported_anew(folder, rng, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    import helper
+
+    (folder / "helper.py").write_text("import numpy as np\ndef ones(shape): return 2 * np.ones(shape)\n")
+    assert initialization(f"{folder}/my.py:mine")((), rng=rng) == 2
+    assert sys.modules.pop("helper") is helper

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,6 +241,10 @@ def sets_p(network, X, labels, *, rng):
     network.layers[2].p = np.float32(0.9)
 
 
+def sets_array(network, X, labels, *, rng):
+    network.layers[2].p = np.array(0.9)
+
+
 def sets_slope(network, X, labels, *, rng):
     network.layers[1].slope = 0.9
 
@@ -270,6 +275,11 @@ def broken(**change):
     ("settings", "arm", "message"),
     [
         (SETTINGS, Arm("a", "mine", preparation=sets_p), "mine does not work: it changes p of Dropout: it may fill"),
+        (
+            SETTINGS,
+            Arm("a", "mine", preparation=sets_array),
+            "mine does not work: it changes p of Dropout: it may fill",
+        ),
         (broken(activation=LeakyReLU), Arm("a", "a", preparation=sets_slope), "it changes slope of LeakyReLU"),
         (SETTINGS, Arm("a", "mine", preparation=replaces_a_layer), "it changes the layers: it may fill"),
         (broken(activation=Sigmoid), named("looks_linear"), "looks_linear needs the activation ReLU"),
@@ -307,6 +317,7 @@ def broken(**change):
     ],
     ids=[
         "sets p",
+        "sets an array for p",
         "sets slope",
         "replaces a layer",
         "unfit",
@@ -398,6 +409,31 @@ def test_where_rates_are_chosen_the_starts_are_those_of_the_seeds_that_train_the
     found = starts(arms, 1, dataset.images, dataset.labels, choosing)
     assert found == starts(arms, CHOOSING + 1, dataset.images, dataset.labels, SETTINGS)
     assert found != starts(arms, 1, dataset.images, dataset.labels, SETTINGS)
+
+
+@dataclasses.dataclass(slots=True)
+class WithoutADict:
+    """A layer that is no subclass of Layer, whose number a preparation leaves as it is."""
+
+    slope: float = 0.1
+    X: Any = None
+
+    def forward(self, X, train=False):
+        self.X = X
+        return np.where(X > 0, X, self.slope * X)
+
+    def backward(self, dY):
+        return np.where(self.X > 0, dY, self.slope * dY)
+
+
+def clips(network, X, labels, *, rng):
+    network.layers[1].slope = np.clip(network.layers[1].slope, 0, 1)
+
+
+@pytest.mark.parametrize("activation", [WithoutADict, LeakyReLU])
+def test_a_preparation_may_set_a_number_to_what_it_is(dataset, activation):
+    arm = Arm("a", "mine", preparation=clips)
+    rehearse([arm], 0, dataset.images[:500], dataset.labels[:500], broken(activation=activation))
 
 
 def with_a_drawn_slope(sizes, *, activation, dropout, rng, dtype):

@@ -75,8 +75,11 @@ def test_a_name_of_its_own_is_none(tmp_path, code):
     assert late(tmp_path, f"{code}\n{GUARD}scale = 2\n") == ""
 
 
-def test_a_class_that_the_guard_changes_is_late_itself(tmp_path):
-    assert late(tmp_path, f"class mine:\n    scale = 1\n{GUARD}mine.scale = 2\n") == "mine"
+@pytest.mark.parametrize(
+    ("guard", "found"), [("mine.scale = 2", "mine"), ("arms = [mine.__name__ for mine in (mine, 2)]", "")]
+)
+def test_a_class_that_the_guard_changes_is_late_itself(tmp_path, guard, found):
+    assert late(tmp_path, f"class mine:\n    scale = 1\n{GUARD}{guard}\n") == found
 
 
 def test_a_script_without_a_guard_is_known_as_such(tmp_path):

@@ -24,7 +24,7 @@ from distributed.comm import connect
 
 from scratchnet.data import Dataset
 from scratchnet.lab import sweep
-from scratchnet.lab.keys import differences, environment
+from scratchnet.lab.keys import differences, environment, version
 from scratchnet.lab.work import Done, Failed, Tick, Work, WorkerDied, attempt, name_of
 
 CONNECT = 5.0  # seconds for a scheduler to answer, and again for a first worker
@@ -115,9 +115,11 @@ def _as_numbers(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
 
 
-def _work(work: Work, spec: Any, given: str) -> tuple[str, Any]:
+def _work(known: str, work: Work, spec: Any, given: str) -> tuple[str, Any]:
     """("done", result), or why there is none: what would fail again is returned, since what is raised is retried."""
     images, labels, different = _given[given]
+    if (found := version(work)) != known:  # of a study too, which `environment` leaves out
+        different = f"code {known}, now {found}"
     if different:
         return "differs", different
     try:
@@ -159,7 +161,8 @@ def on_dask(
                 asked, room = time.monotonic(), AHEAD * _threads(client, room)
             while len(waiting) < max(room, 1) and (i := next(rest, None)) is not None:
                 key = f"{given.name}-{i}"
-                future = client.submit(_work, work, specs[i], given.name, key=key, pure=False, retries=RETRIES)
+                what = version(work), work, specs[i], given.name
+                future = client.submit(_work, *what, key=key, pure=False, retries=RETRIES)
                 waiting[key] = i, future
                 future.add_done_callback(finished.put)
             if not waiting:

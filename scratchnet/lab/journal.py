@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ import numpy as np
 from scratchnet.data import Dataset
 from scratchnet.files import check_owned, set_aside
 from scratchnet.lab.experiment import Run
-from scratchnet.lab.keys import Indescribable, described, differences, environment, key
+from scratchnet.lab.keys import Indescribable, described, differences, edited, environment, key
 from scratchnet.lab.work import Done, Tick, Work
 
 # Seconds. A line is in the system's hands at once, where a kill leaves it, and on the disk too, unless the one before
@@ -41,7 +42,7 @@ class Journal:
     `run` says what the run is: anything that `keys.described` describes. If the file is of another run, or was made
     where the same work may give other bits, such as with another NumPy, then it is moved to a folder `earlier/DATE`
     with the `results` beside it, which are names of files. If such a folder has the file of this run, it comes back.
-    `say` is told of both. Raises OSError where the file cannot be read or written.
+    `say` is told of both. Raises OSError where the file cannot be read or written, and Indescribable for such a run.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Journal:
         self._places: dict[str, tuple[int, int]] = {}  # key → where its line starts, and how long it is
         self._synced = 0.0
         self.unknown = ""  # why a unit has no key
+        self._looked, self._edited = -math.inf, False  # when, and whether files of this package have changed
         self._headed = False  # whether what is added to the file stands below the header of this run
         reason = self._read() if path.exists() else f"there is no {path.name}"
         if not reason:
@@ -71,7 +73,11 @@ class Journal:
 
     def key(self, work: Work, spec: Any) -> str | None:
         """The key of a unit; None for one that cannot be described, which is not recorded."""
+        if time.monotonic() - self._looked > 1:
+            self._looked, self._edited = time.monotonic(), edited()
         try:
+            if self._edited:
+                raise Indescribable("files of scratchnet have changed since they were imported")
             return key(work, spec, self.data)
         except Indescribable as error:
             self.unknown = str(error)
@@ -95,13 +101,10 @@ class Journal:
         return decoded(_content(file.read(length))[1])
 
     def __setitem__(self, key: str | None, result: Any) -> None:
-        """Record a unit as finished. What has no key, or is no plain data, is not recorded."""
+        """Record a unit as finished, unless it has no key. Raises Indescribable for what is no plain data."""
         if key is None:
             return
-        try:
-            line = _line([key, encoded(result)])
-        except Indescribable:
-            return
+        line = _line([key, encoded(result)])
         file = self._open()
         if not self._headed:
             self._write(_line(self.header))
@@ -220,14 +223,20 @@ def _last(line: bytes) -> tuple[int, Any]:
 def recorded(
     execute: Execute, journal: Journal, work: Work, specs: Sequence[Any], dataset: Dataset, tick: Tick
 ) -> Done:
-    """What the journal has of the specs; then `execute` does the others, and each is recorded when it is finished."""
+    """What the journal has of the specs; then `execute` does the others, and each is recorded when it is finished.
+
+    One line on stderr says of what cannot be recorded, and why. Raises ValueError for a dataset that is not the
+    journal's.
+    """
+    from tqdm import tqdm
+
+    if dataset.sha256 != journal.data:
+        raise ValueError(f"the journal {journal.path} is of a dataset with SHA-256 {journal.data}, not of this one")
     keys = [journal.key(work, spec) for spec in specs]
     if unknown := keys.count(None):
-        from tqdm import tqdm
-
-        said = f"scratchnet: {unknown} of {len(specs)} units are not recorded, and a kill loses them: {journal.unknown}"
-        tqdm.write(said, file=sys.stderr)
-    rest = []
+        said = f"{unknown} of {len(specs)} units are not recorded, and a kill loses them: {journal.unknown}"
+        tqdm.write(f"scratchnet: {said}", file=sys.stderr)
+    rest, warned = [], False
     for i, known in enumerate(keys):
         if known is not None and known in journal:
             yield i, journal[known]
@@ -236,7 +245,12 @@ def recorded(
     done = execute(work, [specs[i] for i in rest], dataset, tick)
     try:
         for j, result in done:
-            journal[keys[rest[j]]] = result
+            try:
+                journal[keys[rest[j]]] = result
+            except Indescribable as error:
+                if not warned:
+                    tqdm.write(f"scratchnet: results are not recorded, and a kill loses them: {error}", file=sys.stderr)
+                warned = True
             yield rest[j], result
     finally:
         done.close()

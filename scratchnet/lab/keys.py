@@ -12,13 +12,14 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import scratchnet
-from scratchnet.lab.parts import FromFile
+from scratchnet.lab.parts import FromFile, told
 
 PACKAGE = Path(scratchnet.__file__).parent
 
@@ -37,12 +38,12 @@ def key(work: Any, spec: Any, data: str = "") -> str:
     gain=2.0, is only done again. Raises Indescribable.
     """
     try:
-        text = json.dumps([described(work), described(spec), data])
-    except RecursionError:
-        raise Indescribable(f"{type(spec).__name__} refers to itself") from None
-    except ValueError as error:  # an integer of more than 4,300 digits
-        raise Indescribable(str(error)) from None
-    return hashlib.sha256(text.encode()).hexdigest()
+        text = json.dumps([described(work), described(spec), data], ensure_ascii=False)
+    except Indescribable:
+        raise
+    except Exception as error:  # what refers to itself, an integer of more than 4,300 digits, a class of strange ways
+        raise Indescribable(told(error)) from None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def described(x: Any) -> Any:
@@ -55,7 +56,8 @@ def described(x: Any) -> Any:
     if x is None or kind in (bool, int, float, str):
         return x  # JSON has 17 digits of a float, which are all
     if kind is FromFile:
-        return ["file", x.name, *(digest for _, digest in x.files)]
+        folder = os.path.dirname(x.path)
+        return ["file", x.name, *([os.path.relpath(path, folder), digest] for path, digest in x.files)]
     if isinstance(x, type) or (callable(x) and kind.__module__ in ("builtins", "numpy")):
         return _named(x)
     if kind is functools.partial:
@@ -63,7 +65,7 @@ def described(x: Any) -> Any:
     plain = kind is np.ndarray or (isinstance(x, np.generic) and kind.__module__ == "numpy")
     if plain and x.dtype.char in PLAIN:
         order = list(x.strides)  # on which the rounding of a sum depends
-        return ["array", x.dtype.str, list(x.shape), order, hashlib.sha256(x.tobytes()).hexdigest()]
+        return [kind.__name__, x.dtype.str, list(x.shape), order, hashlib.sha256(x.tobytes()).hexdigest()]
     if kind is dict:
         return ["dict", *([described(name), described(value)] for name, value in x.items())]
     if kind in (list, tuple, range):
@@ -89,14 +91,32 @@ def _named(x: Any) -> list[str]:
         raise Indescribable(f"{name} of {module} may be another one next time: {advice}")
     if getattr(sys.modules.get(module), name, None) is not x:  # such as what functools.wraps has given a name
         raise Indescribable(f"{module} has something else under the name {name}")
-    return [module, name, _source(module)]
+    return [module, name, note(module)]
 
 
 _seen: dict[str, str] = {}  # path → digest, as it was when it was first asked for
 
 
-def _source(module: str) -> str:
-    """A digest of the file of a module of this package. The versions of Python and NumPy are in the environment."""
+def version(work: Any) -> str:
+    """Which code of this package does `work` in this process: a digest, and one of the file of the work."""
+    while isinstance(work, functools.partial):
+        work = work.func
+    module = str(getattr(work, "__module__", None))
+    with suppress(Indescribable):  # it has changed since then
+        note(module)
+    return f"{_CODE} {_seen.get(getattr(sys.modules.get(module), '__file__', None) or '', '')[:16]}".strip()
+
+
+def edited() -> bool:
+    """Whether files of this package that make numbers have changed since this process imported them: 3 ms."""
+    return _code() != _CODE
+
+
+def note(module: str) -> str:
+    """A digest of the file of a module of this package, "" for others: Python's and NumPy's are in the environment.
+
+    What it is when it is first asked for is what this process has imported: a study asks while it is imported.
+    """
     if not module.startswith("scratchnet."):
         return ""
     path = str(sys.modules[module].__file__)
@@ -150,7 +170,7 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scratchnet": scratchnet.__version__,
-        "code": _CODE if _code() == _CODE else f"{_CODE}, but changed since, at {time.time():.6f}",
+        "code": f"{_CODE}, but changed since, at {time.time():.6f}" if edited() else _CODE,
         "platform": platform.platform(),
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "kernels": ", ".join(sorted(kernels)) or "unknown",

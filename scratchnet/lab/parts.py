@@ -91,6 +91,7 @@ class FromFile:
     files: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", os.path.abspath(self.path))
         if not self.files:
             object.__setattr__(self, "files", digests(self.path))
 
@@ -171,7 +172,8 @@ def _module(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
         raise PartError(f"{path} cannot be loaded: {told(error, path)}") from error
     _unchanged(path, files)  # nor has it meanwhile
     if unknown := found - {file for file, _ in files}:
-        raise PartError(f"{path} loads {min(unknown)} in a way that nobody can follow: write `import` and its name")
+        advice = "it has to be a .py file, and loaded by the statement `import` and its name"
+        raise PartError(f"{path} loads {min(unknown)} in a way that nobody can follow: {advice}")
     return module
 
 
@@ -191,8 +193,7 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
     """
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
     earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in beside - KEPT}
-    earlier = {name: module for name, module in earlier.items() if not _lies_beside(name, folder)}
-    for name in earlier:
+    for name in earlier:  # also where it is the very file, which may have changed since then
         del sys.modules[name]
     before, cached = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
@@ -205,8 +206,8 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
             sys.path.remove(str(folder))
         sys.dont_write_bytecode = cached
         for name in [name for name in sys.modules if name not in before and _lies_beside(name, folder)]:
-            file = getattr(sys.modules.pop(name), "__file__", None) or ""
-            files |= {file} if file.endswith(".py") else set()
+            file = getattr(sys.modules.pop(name), "__file__", None)
+            files |= {file} if file else set()  # a folder is a package without a file
         sys.modules.update(earlier)
 
 

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data import Dataset
+from scratchnet.lab.keys import version
 from scratchnet.lab.packing import pack
 from scratchnet.lab.parts import told
 from scratchnet.lab.work import CannotSend, Done, Failed, Tick, Work, WorkerDied, attempt, name_of
@@ -61,6 +62,7 @@ def in_processes(
     if multiprocessing.current_process().daemon:  # a worker of multiprocessing.Pool, for example
         raise CannotSend("this is a daemonic process, which may start no others")
     waiting, left, lost = deque(range(len(specs))), len(specs), Counter[int]()
+    known = version(work)
     team = _Team(dataset, import_main, patience)
     try:
         team.start(min(jobs or cores(), left))
@@ -91,7 +93,7 @@ def in_processes(
             for idle in team.idle() if waiting and kind != "steps" else ():
                 if waiting:
                     unit = waiting.popleft()
-                    idle.give(unit, pack((work, specs[unit])))
+                    idle.give(unit, pack((known, work, specs[unit])))
             if kind == "done" and i is not None:
                 yield i, content
     finally:
@@ -358,9 +360,11 @@ def _serve(connection: Any, shared: Any, dtype: np.dtype, shape: tuple[int, int]
 
 def _answer(payload: bytes, images: np.ndarray, labels: np.ndarray, tick: Tick) -> tuple[str, Any]:
     try:
-        work, spec = pickle.loads(payload)
+        known, work, spec = pickle.loads(payload)
     except Exception as error:
         return "cannot", told(error)
+    if version(work) != known:
+        return "cannot", "files of scratchnet have changed since this process imported them"
     try:
         return "done", attempt(work, spec, images, labels, tick)
     except Failed as error:

@@ -121,8 +121,9 @@ def _prepare(preparation: Any, network: Network, X: np.ndarray, labels: np.ndarr
     preparation(network, X, labels, rng=rng)
     changed = "" if list(map(id, walk(network))) == list(map(id, layers)) else "the layers"
     for layer, earlier in zip(layers, before, strict=True):
-        for name, value in _numbers(layer).items():
-            if value != earlier.get(name):
+        now = _numbers(layer)
+        for name in {**earlier, **now}:
+            if now.get(name) != earlier.get(name):
                 changed = f"{name} of {type(layer).__name__}"
     if changed:
         raise ValueError(f"it changes {changed}: it may fill the parameters and states of the layers, and nothing else")
@@ -130,9 +131,13 @@ def _prepare(preparation: Any, network: Network, X: np.ndarray, labels: np.ndarr
 
 def _numbers(layer: Any) -> dict[str, str]:
     """The numbers that a layer was made with, as far as it keeps them under the names of its arguments."""
-    names = inspect.signature(type(layer).__init__).parameters
-    kept = {name: value for name, value in vars(layer).items() if name in names}
-    return {name: repr(value) for name, value in kept.items() if isinstance(value, (int, float, np.number))}
+    try:
+        names = inspect.signature(type(layer).__init__).parameters
+    except (TypeError, ValueError):  # what is written in C need not tell
+        return {}
+    kept = {name: getattr(layer, name, None) for name in names if name in getattr(layer, "__dict__", ())}
+    kept = {name: value.item() if isinstance(value, np.number) else value for name, value in kept.items()}
+    return {name: repr(value) for name, value in kept.items() if isinstance(value, (int, float))}
 
 
 def _rehearse_network(settings: Settings, seed: int, X: np.ndarray, labels: np.ndarray) -> None:

@@ -36,11 +36,14 @@ def _read(path: str, changed: int) -> Script:
     whole = symtable.symtable(source, path, "exec")
     tables = {table.get_name(): table for table in whole.get_children()}
     late, reads, own = _set_inside(whole), defaultdict[str, set[str]](set), []
+    parted: set[str] = set()  # by the guard, in a part: Mine.gain = 2
     guarded = False
     for node in ast.parse(source).body:
         names = {name for each in ast.walk(node) for name in _bound(each)}
         if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
             guarded, late = True, late | names
+            parts = [each for each in ast.walk(node) if isinstance(each, (ast.Attribute, ast.Subscript))]
+            parted |= {name for part in parts for name in _bound(part)}
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             own.append(node.name)
             around = [*node.decorator_list, *getattr(node, "bases", [])]
@@ -51,7 +54,7 @@ def _read(path: str, changed: int) -> Script:
 
     def first_late(name: str, seen: set[str]) -> str:
         seen.add(name)
-        found = sorted((reads[name] | {name}) & late)  # itself: a class whose attribute is set below the guard
+        found = sorted(reads[name] & late | {name} & parted)
         further = (first_late(other, seen) for other in sorted(reads[name] & {*reads} - seen))
         return found[0] if found else next(filter(None, further), "")
 

@@ -17,6 +17,7 @@ from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Arm, Run, Settings, initialized, put, seen_rows, stream, train_stack
 from scratchnet.lab.intervals import interval
 from scratchnet.lab.journal import Execute, Journal, recorded
+from scratchnet.lab.keys import note
 from scratchnet.lab.work import Tick, Work
 from scratchnet.loss import CrossEntropy
 from scratchnet.train import batches
@@ -136,6 +137,9 @@ class Study:
     judge: Callable[[Mapping[str, Any]], Finding]
     quick: Mapping[str, Any]
     remarks: str = ""
+
+    def __post_init__(self) -> None:
+        note(self.measure.__module__)  # as it is imported: a later edit is another study
 
 
 # --- work that several studies share --------------------------------------------------------------------------
