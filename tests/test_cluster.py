@@ -165,7 +165,7 @@ def test_what_a_worker_is_given_and_what_it_says(scheduler, tmp_path, rng, monke
             with pytest.raises(cluster.ClusterError, match=r"could give other bits .* numpy 1\.0 here and \d"):
                 done("a")
         with monkeypatch.context() as patch:
-            patch.setattr(cluster, "version", lambda work: "abc")
+            patch.setattr(cluster, "imported", lambda: {"code": "abc"})
             with pytest.raises(cluster.ClusterError, match=r"could give other bits .* code abc here and \w+ there"):
                 done("a")
         assert {*client.run(lambda: len(cluster._given)).values()} == {0}  # nothing is kept after a run

@@ -303,6 +303,55 @@ def test_a_run_goes_on_with_the_code_that_it_has_imported_when_that_is_edited(pa
     ]
 
 
+def test_workers_do_no_work_with_a_study_that_was_edited_meanwhile(package):
+    """Its functions may be in a spec, as those of an arm are."""
+    _, run = package
+    said = run("""
+        import sys
+        from functools import partial
+        from pathlib import Path
+        from scratchnet.data import load
+        from scratchnet.lab.experiment import Arm, Settings
+        from scratchnet.lab.study import Laboratory, Training, train
+        from scratchnet.lab.studies import identical_units
+        sys.stderr = sys.stdout
+        file = Path(identical_units.__file__)
+        file.write_text(file.read_text().replace("def groups(", "def groups(*args, **kwargs): 1 / 0\\ndef unused("))
+        arm = Arm("a", "a", preparation=partial(identical_units.groups, distinct=2))
+        spec = Training([arm], [0], Settings(sizes=(784, 4, 4, 10), epochs=1))
+        [[run]] = Laboratory(load("synthetic").first(200), jobs=1).each(train, [spec])
+        print(run.arm)
+    """)
+    assert said.splitlines() == [
+        "scratchnet: training in this process, without workers: "
+        "files of scratchnet have changed since this process imported them",
+        "a",
+    ]
+
+
+def test_what_editors_leave_is_no_code_and_a_study_can_be_imported_again(package):
+    _, run = package
+    said = run("""
+        import importlib
+        from pathlib import Path
+        from scratchnet import layers
+        from scratchnet.lab.keys import edited
+        from scratchnet.lab.studies import born_dead
+        folder = Path(layers.__file__).parent
+        (folder / ".#layers.py").symlink_to("someone@somewhere.1:2")
+        (folder / ".ipynb_checkpoints").mkdir()
+        (folder / ".ipynb_checkpoints" / "layers-checkpoint.py").touch()
+        print(edited())
+        (folder / "layers.py").rename(folder / "mine.py")
+        (folder / "layers.py").symlink_to("nothing")
+        print(edited())
+        file = Path(born_dead.__file__)
+        file.write_text(file.read_text() + "x = 3\\n")
+        print(importlib.reload(born_dead).x)
+    """)
+    assert said.split() == ["False", "True", "3"]
+
+
 @pytest.mark.parametrize("first", ["key(born_dead.dead_by_depth, 1)", ""])
 def test_an_edited_study_has_no_key_until_python_starts_again(package, first):
     _, run = package

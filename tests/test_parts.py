@@ -1,13 +1,14 @@
 """Parts by name, with arguments, and from a reader's file."""
 
 import functools
+import importlib
 import os
 import pickle
-import py_compile
 import subprocess
 import sys
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -266,16 +267,49 @@ def test_a_neighbour_that_is_imported_in_an_unusual_way_is_refused_since_its_cha
         f"import importlib\nhelper = {call}\ndef mine(shape, *, rng): return helper.ones(shape)\n"
     )
     monkeypatch.chdir(folder)
-    with pytest.raises(PartError, match=r"my\.py loads .*helper\.py in a way that nobody can follow: it has to be a"):
+    with pytest.raises(PartError, match=r"my\.py loads .*helper\.py in a way that nobody can follow: write `import`"):
         assert FromFile("my.py" if relative else str(folder / "my.py"), "mine").target
     assert "helper" not in sys.modules
 
 
-def test_a_neighbour_without_source_is_refused_too(folder):
-    py_compile.compile(str(folder / "helper.py"), str(folder / "helper.pyc"))
-    (folder / "helper.py").unlink()
-    with pytest.raises(PartError, match=r"my\.py loads .*helper\.pyc in a way that nobody can follow: it has to be a"):
-        initialization(f"{folder}/my.py:mine")
+def test_the_files_of_a_part_may_be_given_with_relative_paths(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    there = FromFile(f"{folder}/my.py", "mine")
+    assert FromFile("my.py", "mine", (("my.py", there.files[0][1]), ("helper.py", there.files[1][1]))) == there
+    assert FromFile("my.py", "mine") == there
+
+
+def test_several_threads_may_load_files_at_once(folder):
+    (folder / "helper.py").write_text("import time\ntime.sleep(0.01)\nimport numpy as np\nones = np.ones\n")
+    for i in range(4):
+        (folder / f"my{i}.py").write_text(MINE)
+    with ThreadPoolExecutor(8) as threads:
+        loaded = list(threads.map(load_file, [f"{folder}/my{i}.py" for i in range(4)] * 2))
+    assert all(hasattr(module, "mine") for module in loaded)
+    assert "helper" not in sys.modules
+
+
+def test_a_neighbour_that_this_process_has_imported_as_it_is_is_shared(folder, rng, monkeypatch):
+    """So a member of an enumeration that a script gives is the one that the file compares it with."""
+    os.utime(folder / "helper.py", (1, 1))  # before this process began
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    import helper
+
+    part = initialization(f"{folder}/my.py:mine")
+    assert part.target.__globals__["helper"] is helper
+    assert sys.modules.pop("helper") is helper
+
+
+def test_a_module_of_a_folder_without_init_is_imported_anew_too(tmp_path, rng, monkeypatch):
+    (tmp_path / "parted").mkdir()
+    (tmp_path / "parted" / "gain.py").write_text("GAIN = 1\n")
+    (tmp_path / "my.py").write_text("from parted.gain import GAIN\ndef mine(shape, *, rng): return GAIN\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    first = importlib.import_module("parted.gain")
+    (tmp_path / "parted" / "gain.py").write_text("GAIN = 22\n")
+    assert initialization(f"{tmp_path}/my.py:mine")((), rng=rng) == 22
+    assert sys.modules.pop("parted.gain") is first and sys.modules.pop("parted")
 
 
 def test_a_neighbour_that_this_process_had_imported_before_it_was_changed_is_imported_anew(folder, rng, monkeypatch):

@@ -76,10 +76,25 @@ def test_a_name_of_its_own_is_none(tmp_path, code):
 
 
 @pytest.mark.parametrize(
-    ("guard", "found"), [("mine.scale = 2", "mine"), ("arms = [mine.__name__ for mine in (mine, 2)]", "")]
+    ("guard", "found"),
+    [
+        ("mine.scale = 2", "mine"),
+        ("mine = other(mine)", "mine"),
+        ("def mine(): pass", "mine"),
+        ("def change(): mine.scale = 2", "mine"),
+        ("[mine := 2 for _ in 'a']", "mine"),
+        ("arms = [mine.__name__ for mine in (mine, 2)]", ""),
+        ("def main():\n        mine = 2", ""),
+        ("f = lambda mine: mine", ""),
+    ],
 )
-def test_a_class_that_the_guard_changes_is_late_itself(tmp_path, guard, found):
+def test_what_the_guard_changes_is_late_itself(tmp_path, guard, found):
     assert late(tmp_path, f"class mine:\n    scale = 1\n{GUARD}{guard}\n") == found
+
+
+def test_what_a_function_sets_anew_is_late_itself(tmp_path):
+    code = "def mine(): pass\ndef change():\n    global mine\n    mine = 2\n"
+    assert late(tmp_path, f"{code}{GUARD}change()\n") == "mine"
 
 
 def test_a_script_without_a_guard_is_known_as_such(tmp_path):

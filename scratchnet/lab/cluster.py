@@ -24,7 +24,7 @@ from distributed.comm import connect
 
 from scratchnet.data import Dataset
 from scratchnet.lab import sweep
-from scratchnet.lab.keys import differences, environment, version
+from scratchnet.lab.keys import differences, environment, imported
 from scratchnet.lab.work import Done, Failed, Tick, Work, WorkerDied, attempt, name_of
 
 CONNECT = 5.0  # seconds for a scheduler to answer, and again for a first worker
@@ -115,11 +115,10 @@ def _as_numbers(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
 
 
-def _work(known: str, work: Work, spec: Any, given: str) -> tuple[str, Any]:
+def _work(known: Mapping[str, str], work: Work, spec: Any, given: str) -> tuple[str, Any]:
     """("done", result), or why there is none: what would fail again is returned, since what is raised is retried."""
     images, labels, different = _given[given]
-    if (found := version(work)) != known:  # of a study too, which `environment` leaves out
-        different = f"code {known}, now {found}"
+    different = different or "; ".join(differences(known, {**known, **imported()}))  # studies: not in `environment`
     if different:
         return "differs", different
     try:
@@ -149,6 +148,7 @@ def on_dask(
     if not specs:
         return
     _check_workers(client)
+    known = imported()
     given = Given(dataset, files or {})
     client.register_plugin(given)
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -161,7 +161,7 @@ def on_dask(
                 asked, room = time.monotonic(), AHEAD * _threads(client, room)
             while len(waiting) < max(room, 1) and (i := next(rest, None)) is not None:
                 key = f"{given.name}-{i}"
-                what = version(work), work, specs[i], given.name
+                what = known, work, specs[i], given.name
                 future = client.submit(_work, *what, key=key, pure=False, retries=RETRIES)
                 waiting[key] = i, future
                 future.add_done_callback(finished.put)

@@ -97,19 +97,22 @@ def _named(x: Any) -> list[str]:
 _seen: dict[str, str] = {}  # path → digest, as it was when it was first asked for
 
 
-def version(work: Any) -> str:
-    """Which code of this package does `work` in this process: a digest, and one of the file of the work."""
-    while isinstance(work, functools.partial):
-        work = work.func
-    module = str(getattr(work, "__module__", None))
-    with suppress(Indescribable):  # it has changed since then
-        note(module)
-    return f"{_CODE} {_seen.get(getattr(sys.modules.get(module), '__file__', None) or '', '')[:16]}".strip()
+def imported() -> dict[str, str]:
+    """Digests of the code of this package as this process has imported it: of what makes numbers, and of each study."""
+    found = {"code": _CODE}
+    for module in [name for name in sys.modules if name.startswith("scratchnet.lab.studies.")]:
+        with suppress(Indescribable):  # it has changed since then
+            note(module)
+        found[module] = _seen.get(str(sys.modules[module].__file__), "")[:16]
+    return found
 
 
 def edited() -> bool:
     """Whether files of this package that make numbers have changed since this process imported them: 3 ms."""
-    return _code() != _CODE
+    try:
+        return _code() != _CODE
+    except OSError:  # one is just being replaced
+        return True
 
 
 def note(module: str) -> str:
@@ -182,7 +185,7 @@ def _code() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE).as_posix()
-        if not place.startswith(("report/", "lab/studies/")):
+        if not place.startswith(("report/", "lab/studies/")) and "/." not in f"/{place}":  # editors make .names
             digest.update(place.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -19,6 +19,8 @@ import os
 import re
 import sys
 import sysconfig
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -92,8 +94,8 @@ class FromFile:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", os.path.abspath(self.path))
-        if not self.files:
-            object.__setattr__(self, "files", digests(self.path))
+        files = [(os.path.abspath(path), digest) for path, digest in self.files]
+        object.__setattr__(self, "files", tuple(files) or digests(self.path))
 
     @property
     def target(self) -> Part:
@@ -141,7 +143,8 @@ def file_digest(path: str | Path) -> str:
 def digests(path: str) -> tuple[tuple[str, str], ...]:
     """Each of `own_files` with its digest. Raises PartError where one cannot be read."""
     try:
-        return tuple((str(file), file_digest(file)) for file in own_files(path))
+        with _loading:  # in several threads at once, Python 3.11 miscounts how deep it parses
+            return tuple((str(file), file_digest(file)) for file in own_files(path))
     except OSError as error:
         raise PartError(f"{error.filename or path} cannot be read: {error.strerror}") from None
 
@@ -155,8 +158,16 @@ def load_file(path: str) -> ModuleType:
     return _module(path, digests(path))
 
 
-@functools.cache
+_loading = threading.RLock()  # since what lies beside a file is taken out of sys.modules meanwhile
+
+
 def _module(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
+    with _loading:
+        return _executed(path, files)
+
+
+@functools.cache
+def _executed(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
     name = f"{MODULE}{Path(path).stem}_{abs(hash(path))}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -172,8 +183,7 @@ def _module(path: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
         raise PartError(f"{path} cannot be loaded: {told(error, path)}") from error
     _unchanged(path, files)  # nor has it meanwhile
     if unknown := found - {file for file, _ in files}:
-        advice = "it has to be a .py file, and loaded by the statement `import` and its name"
-        raise PartError(f"{path} loads {min(unknown)} in a way that nobody can follow: {advice}")
+        raise PartError(f"{path} loads {min(unknown)} in a way that nobody can follow: write `import` and its name")
     return module
 
 
@@ -192,8 +202,11 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
     that were imported.
     """
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
-    earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in beside - KEPT}
-    for name in earlier:  # also where it is the very file, which may have changed since then
+    lie = {name for name in sys.modules if _lies_beside(name, folder)}
+    tops = {name.partition(".")[0] for name in sys.modules if name not in lie} & beside - KEPT
+    tops |= {name.partition(".")[0] for name in lie if _may_have_changed(name)}
+    earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
+    for name in earlier:
         del sys.modules[name]
     before, cached = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
@@ -206,8 +219,8 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
             sys.path.remove(str(folder))
         sys.dont_write_bytecode = cached
         for name in [name for name in sys.modules if name not in before and _lies_beside(name, folder)]:
-            file = getattr(sys.modules.pop(name), "__file__", None)
-            files |= {file} if file else set()  # a folder is a package without a file
+            file = getattr(sys.modules.pop(name), "__file__", None) or ""
+            files |= {file} if file.endswith(".py") else set()
         sys.modules.update(earlier)
 
 
@@ -215,8 +228,19 @@ def _lies_beside(name: str, folder: Path) -> bool:
     """Whether a module is `folder`/NAME.py or in the package `folder`/NAME, and not in a virtual environment there."""
     top, module = name.partition(".")[0], getattr(sys.modules[name], "__dict__", {})  # some invent what they lack
     places = [module.get("__file__"), *module.get("__path__", ())]  # a package may have no file
-    within = [Path(place).relative_to(folder) for place in places if place and Path(place).is_relative_to(folder)]
-    return top not in KEPT and any(place.parts and place.parts[0].partition(".")[0] == top for place in within)
+    within = [str(place)[len(f"{folder}{os.sep}") :] for place in places if str(place).startswith(f"{folder}{os.sep}")]
+    return top not in KEPT and any(re.split(r"[./\\]", place)[0] == top for place in within)
+
+
+_began = time.time()
+
+
+def _may_have_changed(name: str) -> bool:
+    """Whether a module's file was changed after this package was imported, and so perhaps after its own import."""
+    try:
+        return os.stat(getattr(sys.modules[name], "__file__", None) or "").st_mtime > _began
+    except OSError:
+        return False
 
 
 def told(error: BaseException, path: str | None = None) -> str:

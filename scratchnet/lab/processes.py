@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data import Dataset
-from scratchnet.lab.keys import version
+from scratchnet.lab.keys import imported
 from scratchnet.lab.packing import pack
 from scratchnet.lab.parts import told
 from scratchnet.lab.work import CannotSend, Done, Failed, Tick, Work, WorkerDied, attempt, name_of
@@ -62,7 +62,7 @@ def in_processes(
     if multiprocessing.current_process().daemon:  # a worker of multiprocessing.Pool, for example
         raise CannotSend("this is a daemonic process, which may start no others")
     waiting, left, lost = deque(range(len(specs))), len(specs), Counter[int]()
-    known = version(work)
+    known = imported()
     team = _Team(dataset, import_main, patience)
     try:
         team.start(min(jobs or cores(), left))
@@ -363,7 +363,7 @@ def _answer(payload: bytes, images: np.ndarray, labels: np.ndarray, tick: Tick) 
         known, work, spec = pickle.loads(payload)
     except Exception as error:
         return "cannot", told(error)
-    if version(work) != known:
+    if {**known, **imported()} != known:  # of what this process has imported
         return "cannot", "files of scratchnet have changed since this process imported them"
     try:
         return "done", attempt(work, spec, images, labels, tick)

@@ -136,8 +136,8 @@ def _numbers(layer: Any) -> dict[str, str]:
     except (TypeError, ValueError):  # what is written in C need not tell
         return {}
     kept = {name: getattr(layer, name, None) for name in names if name in getattr(layer, "__dict__", ())}
-    kept = {name: value.item() if isinstance(value, np.number) else value for name, value in kept.items()}
-    return {name: repr(value) for name, value in kept.items() if isinstance(value, (int, float))}
+    kept = {name: value.item() if isinstance(value, np.generic) else value for name, value in kept.items()}
+    return {name: repr(value) for name, value in kept.items() if isinstance(value, (int, float, complex, np.generic))}
 
 
 def _rehearse_network(settings: Settings, seed: int, X: np.ndarray, labels: np.ndarray) -> None:

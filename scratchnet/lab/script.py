@@ -8,6 +8,7 @@ import os
 import symtable
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,14 +37,11 @@ def _read(path: str, changed: int) -> Script:
     whole = symtable.symtable(source, path, "exec")
     tables = {table.get_name(): table for table in whole.get_children()}
     late, reads, own = _set_inside(whole), defaultdict[str, set[str]](set), []
-    parted: set[str] = set()  # by the guard, in a part: Mine.gain = 2
     guarded = False
     for node in ast.parse(source).body:
-        names = {name for each in ast.walk(node) for name in _bound(each)}
+        names = {name for each in _in_scope(node) for name in _bound(each)}
         if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
             guarded, late = True, late | names
-            parts = [each for each in ast.walk(node) if isinstance(each, (ast.Attribute, ast.Subscript))]
-            parted |= {name for part in parts for name in _bound(part)}
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             own.append(node.name)
             around = [*node.decorator_list, *getattr(node, "bases", [])]
@@ -54,7 +52,7 @@ def _read(path: str, changed: int) -> Script:
 
     def first_late(name: str, seen: set[str]) -> str:
         seen.add(name)
-        found = sorted(reads[name] & late | {name} & parted)
+        found = sorted((reads[name] | {name}) & late)  # itself: a class whose attribute is set below the guard
         further = (first_late(other, seen) for other in sorted(reads[name] & {*reads} - seen))
         return found[0] if found else next(filter(None, further), "")
 
@@ -63,6 +61,17 @@ def _read(path: str, changed: int) -> Script:
 
 def _names(node: ast.AST) -> set[str]:
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def _in_scope(node: ast.AST) -> Iterator[ast.AST]:
+    """What may bind names of this scope: not the variables of a comprehension or of a function inside, but x.y = 1."""
+    inner = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.comprehension):
+            inner |= {*ast.walk(each.target)}
+        elif isinstance(each, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            inner |= {*ast.walk(each)} - {each}
+    return (each for each in ast.walk(node) if each not in inner or isinstance(each, (ast.Attribute, ast.Subscript)))
 
 
 def _bound(node: ast.AST) -> list[str]:

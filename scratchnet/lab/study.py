@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -17,7 +18,7 @@ from scratchnet.lab.executors import anywhere
 from scratchnet.lab.experiment import Arm, Run, Settings, initialized, put, seen_rows, stream, train_stack
 from scratchnet.lab.intervals import interval
 from scratchnet.lab.journal import Execute, Journal, recorded
-from scratchnet.lab.keys import note
+from scratchnet.lab.keys import Indescribable, note
 from scratchnet.lab.work import Tick, Work
 from scratchnet.loss import CrossEntropy
 from scratchnet.train import batches
@@ -139,7 +140,8 @@ class Study:
     remarks: str = ""
 
     def __post_init__(self) -> None:
-        note(self.measure.__module__)  # as it is imported: a later edit is another study
+        with suppress(Indescribable):  # it is imported again after a change
+            note(self.measure.__module__)  # as it is imported: a later edit is another study
 
 
 # --- work that several studies share --------------------------------------------------------------------------
