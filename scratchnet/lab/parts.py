@@ -202,10 +202,11 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
     that were imported.
     """
     beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
-    lie = {name for name in sys.modules if _lies_beside(name, folder)}
-    tops = {name.partition(".")[0] for name in sys.modules if name not in lie} & beside - KEPT
+    modules = sys.modules.copy()  # other threads may import meanwhile
+    lie = {name for name in modules if _lies_beside(name, folder)}
+    tops = {name.partition(".")[0] for name in {*modules} - lie} & beside - KEPT
     tops |= {name.partition(".")[0] for name in lie if _may_have_changed(name)}
-    earlier = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
+    earlier = {name: module for name, module in modules.items() if name.partition(".")[0] in tops}
     for name in earlier:
         del sys.modules[name]
     before, cached = set(sys.modules), sys.dont_write_bytecode
@@ -218,7 +219,7 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
         with suppress(ValueError):  # the file has taken it out itself
             sys.path.remove(str(folder))
         sys.dont_write_bytecode = cached
-        for name in [name for name in sys.modules if name not in before and _lies_beside(name, folder)]:
+        for name in [name for name in sys.modules.copy() if name not in before and _lies_beside(name, folder)]:
             file = getattr(sys.modules.pop(name), "__file__", None) or ""
             files |= {file} if file.endswith(".py") else set()
         sys.modules.update(earlier)
@@ -226,8 +227,8 @@ def _neighbours(folder: Path) -> Iterator[set[str]]:
 
 def _lies_beside(name: str, folder: Path) -> bool:
     """Whether a module is `folder`/NAME.py or in the package `folder`/NAME, and not in a virtual environment there."""
-    top, module = name.partition(".")[0], getattr(sys.modules[name], "__dict__", {})  # some invent what they lack
-    places = [module.get("__file__"), *module.get("__path__", ())]  # a package may have no file
+    top, module = name.partition(".")[0], getattr(sys.modules.get(name), "__dict__", {})  # some invent what they lack
+    places = [module.get("__file__"), *(module.get("__path__") or ())]  # a package may have no file
     within = [str(place)[len(f"{folder}{os.sep}") :] for place in places if str(place).startswith(f"{folder}{os.sep}")]
     return top not in KEPT and any(re.split(r"[./\\]", place)[0] == top for place in within)
 
@@ -238,7 +239,7 @@ _began = time.time()
 def _may_have_changed(name: str) -> bool:
     """Whether a module's file was changed after this package was imported, and so perhaps after its own import."""
     try:
-        return os.stat(getattr(sys.modules[name], "__file__", None) or "").st_mtime > _began
+        return os.stat(getattr(sys.modules.get(name), "__file__", None) or "").st_mtime > _began
     except OSError:
         return False
 
