@@ -100,10 +100,11 @@ _seen: dict[str, str] = {}  # path → digest, as it was when it was first asked
 def imported() -> dict[str, str]:
     """Digests of the code of this package as this process has imported it: of what makes numbers, and of each study."""
     found = {"code": _CODE}
-    for module in [name for name in sys.modules if name.startswith("scratchnet.lab.studies.")]:
-        with suppress(Indescribable):  # it has changed since then
-            note(module)
-        found[module] = _seen.get(str(sys.modules[module].__file__), "")[:16]
+    for module in [*sys.modules]:
+        if module.startswith("scratchnet.lab.studies."):
+            with suppress(Indescribable):  # it has changed since then
+                note(module)
+            found[module] = _seen.get(str(sys.modules[module].__file__), "")[:16]
     return found
 
 
